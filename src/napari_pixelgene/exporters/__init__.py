@@ -1,0 +1,1 @@
+"""A section to files other tools read, one file a format."""

@@ -1,0 +1,1 @@
+"""The whole flow: joins readers, stages, registries and store."""

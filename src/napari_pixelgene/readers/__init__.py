@@ -1,0 +1,1 @@
+"""Files to elements, one file a format family."""
