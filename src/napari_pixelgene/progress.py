@@ -8,7 +8,7 @@ the terminal's bars, JSON lines for machines, and napari's activity dock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -60,7 +60,7 @@ def silent(event: Event) -> None:
 
 def track(items: Iterable[T], stage: str, on_event: OnEvent, total: int | None = None) -> Iterator[T]:
     """Yield `items`, reporting before the first and after each one."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     on_event(Progress(stage, 0, total))
     for done, item in enumerate(items, start=1):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_pixelgene.arithmetic.tiles import Span, Tile
-from napari_pixelgene.elements.arrays import FloatArray, IntArray
+from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
 from napari_pixelgene.elements.image import Image
 
 WORK_MPP = 0.5
@@ -49,13 +49,13 @@ class Grid:
 
     def row_column(self, xy_um: FloatArray) -> IntArray:
         """The superpixel (row, column) (n, 2) that holds each point (n, 2) in H&E µm; may lie outside the grid."""
-        return np.floor(np.asarray(xy_um)[:, ::-1] / self.superpixel_um).astype(np.int64)
+        out: IntArray = np.floor(np.asarray(xy_um)[:, ::-1] / self.superpixel_um).astype(np.int64)
+        return out
 
-    def inside(self, row_column: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def inside(self, row_column: IntArray) -> BoolArray:
         """Which (row, column) exist."""
-        limits = np.array(self.yx_shape)
-        ok: np.ndarray[tuple[int], np.dtype[np.bool_]] = ((row_column >= 0) & (row_column < limits)).all(axis=1)
-        return ok
+        in_range: BoolArray = (row_column >= 0) & (row_column < np.array(self.yx_shape))
+        return np.asarray(in_range.all(axis=1))
 
     def flat(self, row_column: IntArray) -> IntArray:
         """Row-major index of (row, column) (n, 2)."""

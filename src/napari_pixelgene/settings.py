@@ -1,0 +1,46 @@
+"""What a person may choose: frozen values, one section a stage, TOML in and out.
+
+Every field has a description with its unit; the form's tooltip, `--help` and the docs take their
+words from it. A misspelt name is an error, never ignored.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_pixelgene.errors import InputError, SettingsError
+
+
+class Section(BaseModel):
+    """Base of all settings: frozen, strict about names, comparable, serialisable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def make(cls, values: dict[str, Any], where: str = "") -> Self:
+        """Validate plain values; the first fault becomes one sentence that names the field."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join([where, *map(str, first["loc"])]).strip(".")
+            known = ", ".join(cls.model_fields)
+            raise SettingsError(f"The setting '{field}': {first['msg']}.", f"Settings here: {known}.") from None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, validated again."""
+        return self.make({**self.model_dump(), **changes})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, or an error that names the line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}.", "Check the path.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}.", "Mend that line.") from None
