@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The test suite under a screen; without one the GUI's tests are left out, and that is said.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+arguments=("$@")
+if [[ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]] && ! scripts/system_libs.sh --check; then
+  echo "GUI tests are left out: no screen, and Qt's system libraries are missing." >&2
+  scripts/system_libs.sh >&2 || true
+  arguments+=(--ignore=tests/gui -m "not gui")
+fi
+exec scripts/with_display.sh .venv/bin/python -m pytest "${arguments[@]}"
