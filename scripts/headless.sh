@@ -18,5 +18,5 @@ found = [name for name in ("napari", "PySide6", "PySide2", "PyQt6", "PyQt5", "vi
 assert not found, f"This environment is not headless: {found}"
 PYTHON
 .venv-headless/bin/npe2 validate napari-pixelgene
-.venv-headless/bin/pixelgene --version
+"$python" -c "import napari_pixelgene; print(\"napari-pixelgene\", napari_pixelgene.__version__)"
 "$python" -m pytest -q --ignore=tests/gui -m "headless and not slow and not gui"
