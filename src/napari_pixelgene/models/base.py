@@ -1,0 +1,260 @@
+"""The contract of a model, which is the manual for writing one.
+
+A `Model` is a recipe: a plain object made from its `Settings`. `fit` turns `TrainingData` into a
+`Fitted`, which is what is saved, sent to a colleague and asked for expression. Stages build
+`TrainingData` and `View`; members consume them and know no file, no tile loop and no other member.
+
+A model that is a torch network subclasses `TorchModel` and brings the idea: what is learned (`plan`),
+the network, one epoch of batches, a loss for each member of the ensemble, a score on the stop units.
+The loop, the optimiser, early stopping, checkpoints and devices are in `stages/training.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
+from napari_pixelgene.elements.genes import GeneTable
+from napari_pixelgene.progress import OnEvent
+from napari_pixelgene.settings import Section
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# What a model can be asked for: log1p of counts per 10,000 (composition), or expected counts per superpixel.
+Quantity = Literal["log", "counts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a model must be given; checked before hours are spent."""
+
+    features: Literal["superpixels", "units", "points"] = "superpixels"
+    standardised: bool = True  # features z-scored over each section's tissue; False: as the encoder gave them
+    halo: int = 0  # superpixels of features around a tile
+    lattice: bool = False
+    context_counts: bool = False
+    organ_technology: bool = False
+    gene_space: Literal["fitted", "fixed vocabulary"] = "fitted"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSection:
+    """One section's share of the training data.
+
+    `features` (s, channels) float32: vectors, standardised over the section's tissue, of the superpixels
+    that units touch. `pooling` (n, s) CSR: the footprints, rows sum to 1. `counts` (n, genes) CSR: raw
+    integers. `library` (n,): totals over all genes of the file. `xy_um` (n, 2): centres in H&E µm.
+    """
+
+    name: str
+    features: FloatArray
+    pooling: sparse.csr_matrix
+    counts: sparse.csr_matrix
+    library: FloatArray
+    xy_um: FloatArray
+
+    def __len__(self) -> int:
+        return int(self.counts.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """All that a model may learn from.
+
+    `fit` and `stop` (members, units) say, over the units of all sections in order, what each member of
+    the ensemble learns from and what it stops on. Units that score a member are in neither. `member_ids`
+    seed the members, so that one trained alone equals the same one trained among others.
+    """
+
+    sections: tuple[TrainingSection, ...]
+    genes: GeneTable
+    channels: tuple[str, ...]
+    fit: BoolArray
+    stop: BoolArray
+    seed: int = 0
+    device: str = "cpu"
+    member_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.member_ids:
+            object.__setattr__(self, "member_ids", tuple(range(len(self.fit))))
+
+    @property
+    def members(self) -> int:
+        """Size of the ensemble."""
+        return int(self.fit.shape[0])
+
+    @property
+    def section_of_unit(self) -> IntArray:
+        """(units,) index of each unit's section."""
+        return np.repeat(np.arange(len(self.sections)), [len(s) for s in self.sections])
+
+    def only(self, member: int) -> TrainingData:
+        """The data of one member of the ensemble."""
+        rows = slice(member, member + 1)
+        return replace(self, fit=self.fit[rows], stop=self.stop[rows], member_ids=(self.member_ids[member],))
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a fitted model sees when asked: features (rows, columns, channels) of a tile with its halo, or
+    (points, channels), standardised over their section's tissue; centres in H&E µm in the same shape."""
+
+    features: FloatArray
+    xy_um: FloatArray | None = None
+    halo: int = 0
+    context: TrainingSection | None = None
+
+
+class Fitted(ABC):
+    """A model that has learned."""
+
+    genes: GeneTable
+    members: int
+
+    @abstractmethod
+    def latent(self, view: View, device: str = "cpu") -> FloatArray:
+        """(members, where, latent) for the tile without its halo, or for the points."""
+
+    @abstractmethod
+    def decode(self, latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
+        """(members, where, genes) of any genes, on demand, from what `latent` gave."""
+
+    def combine(self, latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
+        """(where, genes) of the ensemble from (members, where, latent): the mean of what members decode."""
+        return np.asarray(self.decode(latent, genes, quantity).mean(axis=0))
+
+    def predict(self, view: View, genes: IntArray, quantity: Quantity, device: str = "cpu") -> FloatArray:
+        """(where, genes) of the ensemble: `log`, or `counts` expected in one superpixel."""
+        return self.combine(self.latent(view, device), genes, quantity)
+
+    def units_from_latent(
+        self, latent: FloatArray, pooling: sparse.csr_matrix, genes: IntArray, quantity: Quantity
+    ) -> FloatArray:
+        """(units, genes) from the latents (members, superpixels, …) of what they cover: the mean over each
+        footprint (rows of `pooling` sum to 1); counts are those of the whole unit."""
+        pooled = np.asarray(pooling @ self.combine(latent, genes, quantity))
+        return pooled * pooling.getnnz(axis=1)[:, None] if quantity == "counts" else pooled
+
+    @abstractmethod
+    def arrays(self) -> dict[str, Array]:
+        """Everything learned, for safetensors."""
+
+    @classmethod
+    @abstractmethod
+    def from_arrays(cls, arrays: Mapping[str, Array], settings: Section, genes: GeneTable) -> Fitted:
+        """The inverse of `arrays`."""
+
+
+class Model(ABC):
+    """A recipe. `Settings` is what a person may choose, `needs` what the data must bring."""
+
+    name: ClassVar[str]
+    title: ClassVar[str] = ""
+    needs: Needs = Needs()
+    Settings: ClassVar[type[Section]]
+    fitted: ClassVar[type[Fitted]]  # the class that `from_arrays` is asked of
+
+    def __init__(self, settings: Section | None = None) -> None:
+        self.settings: Any = settings if settings is not None else self.Settings()
+
+    def fit(self, data: TrainingData, on_event: OnEvent) -> Fitted:
+        """Learn. A torch member leaves this to the training stage."""
+        raise NotImplementedError(f"{self.name} is trained by stages.training")
+
+
+class TorchSettings(Section):
+    """What every torch member lets a person choose."""
+
+    epochs: int = Field(40, ge=1, description="At most so many passes over the units.")
+    patience: int = Field(8, ge=1, description="Stop when no member has improved for so many epochs.")
+    learning_rate: float = Field(1e-3, gt=0, description="Step size of AdamW.")
+    weight_decay: float = Field(1e-2, ge=0, description="Pull of the weights towards zero (AdamW).")
+    batch_units: int = Field(32, ge=1, description="Units (spots, bins, cells) in one step.")
+    units_per_epoch: int = Field(20_000, ge=1, description="At most so many units, drawn anew, in one epoch.")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step: `inputs` go to the network, shared by all members; `targets` go to the loss;
+    `weight` (members, units) is 0 where a unit is not a member's to learn from."""
+
+    inputs: tuple[torch.Tensor, ...]
+    targets: Mapping[str, torch.Tensor]
+    weight: torch.Tensor
+
+
+class Plan(ABC):
+    """What a torch member has worked out from the training data before the first step: targets, scalings,
+    tensors on the device."""
+
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Of one epoch. `stop` {score: (members,)}, larger is better: each keeps its own best snapshot.
+    `shown` are numbers worth watching: the held-out correlation and its permuted control."""
+
+    stop: Mapping[str, FloatArray]
+    shown: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class Snapshots:
+    """The best parameters of every member, kept apart for each stop score: {score: {parameter: (members, …)}}."""
+
+    parameters: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
+
+
+class TorchModel(Model):
+    """A recipe whose heart is a network. `batched_members`: all members in one pass, else in turn."""
+
+    batched_members: ClassVar[bool] = True
+
+    @abstractmethod
+    def plan(self, data: TrainingData) -> Plan:
+        """Targets, scalings, device tensors."""
+
+    @abstractmethod
+    def network(self, plan: Any) -> nn.Module:
+        """The network of one member, freshly initialised; the loop seeds and stacks them."""
+
+    @abstractmethod
+    def batches(self, plan: Any, rng: np.random.Generator) -> Iterator[Batch]:
+        """One epoch, in an order that `rng` alone decides."""
+
+    @abstractmethod
+    def loss(self, plan: Any, output: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """(members,) from the output (members, …) of the network: one value each, already weighted."""
+
+    @abstractmethod
+    def stop_batches(self, plan: Any) -> Iterator[Batch]:
+        """The stop units, the same each epoch."""
+
+    @abstractmethod
+    def stop_scores(self, plan: Any, outputs: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Scores:
+        """How the members do on their stop units, from the outputs of `stop_batches`."""
+
+    def optimizer(self, plan: Any, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+        """AdamW at a constant rate; it works on each number alone, so stacked members stay independent."""
+        import torch
+
+        return torch.optim.AdamW(parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+
+    def epochs(self, plan: Any) -> tuple[int, int | None]:
+        """At most so many epochs, and the patience; None never stops early and keeps the last state."""
+        return self.settings.epochs, self.settings.patience
+
+    @abstractmethod
+    def finish(self, plan: Any, snapshots: Snapshots, data: TrainingData) -> Fitted:
+        """Put the best parameters and the plan into what is saved."""

@@ -1,0 +1,150 @@
+"""The recipe for units with many counts: composition on few principal components, and the total.
+
+Targets are log1p(CP10k), z-scored per section, projected on the leading components of each member's own
+fit units and divided by one scalar, so that their mean squared norm is 1; and the log of the total,
+z-scored per section (accuracy.md, "A recipe that reached .31").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_pixelgene.arithmetic.metrics import pearson
+from napari_pixelgene.arithmetic.targets import fit_components, log1p_cp10k
+from napari_pixelgene.models.base import Plan, Scores
+from napari_pixelgene.models.heads import Perceptron
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import nn
+
+    from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
+    from napari_pixelgene.models.base import Batch, Quantity, TrainingData
+    from napari_pixelgene.models.heads import UnitFeatures
+    from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
+
+
+@dataclass(slots=True)
+class ComponentsPlan(Plan):
+    """Targets of all members, (members, units, components + 1), the last one the total."""
+
+    units: UnitFeatures
+    targets: FloatArray
+    z: FloatArray  # (units, genes) unprojected
+    components: FloatArray  # (members, components, genes)
+    scale: FloatArray  # (members,)
+    gene_mean: FloatArray
+    gene_sd: FloatArray
+    total: FloatArray  # (2,) mean and sd of the log total
+    unit_size: float  # superpixels in a unit, on average
+    fit: BoolArray
+    stop: BoolArray
+
+    @property
+    def members(self) -> int:  # type: ignore[override]
+        """Size of the ensemble."""
+        return len(self.scale)
+
+    @property
+    def judges(self) -> IntArray:
+        """Units that judge an epoch: all."""
+        return np.arange(len(self.z))
+
+    def network(self, settings: Pixel2GeneSettings) -> nn.Module:
+        """Components and the total in one linear head."""
+        channels = self.units.features.shape[1]
+        return Perceptron(channels, self.targets.shape[2], settings.hidden, settings.dropout)
+
+    def batch_units(self, settings: Pixel2GeneSettings) -> int:
+        """Units in a step."""
+        return settings.batch_units
+
+    def targets_of(self, units: IntArray) -> dict[str, torch.Tensor]:
+        """What the loss needs of a batch."""
+        return {"targets": torch.from_numpy(self.targets[:, units]).to(self.units.features.device)}
+
+    def loss(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Squared errors of the footprint's mean, summed over components and total; (members,)."""
+        error = ((output.mean(2) - batch.targets["targets"]) ** 2).sum(-1)  # (members, units)
+        return (error * batch.weight).sum(1) / batch.weight.sum(1).clamp_min(1)
+
+    def scores(self, outputs: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Scores:
+        """Mean Pearson over genes on each member's stop units, and the Pearson of the total."""
+        predicted = torch.cat([o.mean(2) for o in outputs], dim=1).double().cpu().numpy()  # (members, units, outputs)
+        rng = np.random.default_rng(0)
+        rows = [self._score(m, predicted[m, stop], np.flatnonzero(stop), rng) for m, stop in enumerate(self.stop)]
+        composition, total, permuted = np.nan_to_num(np.array(rows)).T
+        shown = {"r": float(composition.mean()), "permuted": float(permuted.mean())}
+        return Scores({"composition": composition, "total": total}, shown)
+
+    def _score(self, member: int, predicted: FloatArray, stop: IntArray, rng: np.random.Generator) -> FloatArray:
+        if len(stop) < 3:
+            return np.zeros(3)
+        z, truth = predicted[:, :-1] @ self.components[member], self.z[stop]
+        total = pearson(predicted[:, -1:], self.targets[member, stop, -1:])[0]
+        return np.array([np.nanmean(pearson(z, truth)), total, np.nanmean(pearson(z, truth[rng.permutation(len(z))]))])
+
+    def arrays(self) -> dict[str, Array]:
+        """See `Plan.arrays`."""
+        return {
+            "components": self.components.astype(np.float32),
+            "scale": self.scale,
+            "gene_mean": self.gene_mean,
+            "gene_sd": self.gene_sd,
+            "total": self.total,
+            "unit_size": np.array([self.unit_size]),
+        }
+
+
+def plan_components(data: TrainingData, units: UnitFeatures, components: int) -> ComponentsPlan:
+    """Work out the targets."""
+    logs = [log1p_cp10k(s.counts, s.library) for s in data.sections]
+    means, sds = np.array([x.mean(0) for x in logs]), np.array([_spread(x) for x in logs])
+    z = np.concatenate([(x - m) / s for x, m, s in zip(logs, means, sds, strict=True)])
+    totals = [np.log(np.maximum(s.library, 1.0)) for s in data.sections]
+    total_z = np.concatenate([(t - t.mean()) / max(t.std(), 1e-8) for t in totals])
+    basis = [fit_components(z[f], min(components, int(f.sum()), z.shape[1])) for f in data.fit]
+    projected = [z @ b.T for b in basis]
+    scale = np.array([np.sqrt((p[f] ** 2).sum(1).mean()) for p, f in zip(projected, data.fit, strict=True)])
+    targets = np.stack([np.column_stack([p / s, total_z]) for p, s in zip(projected, scale, strict=True)])
+    total = np.array([np.mean([t.mean() for t in totals]), np.mean([t.std() for t in totals])])
+    return ComponentsPlan(
+        units, targets.astype(data.sections[0].features.dtype), z, np.stack(basis), scale,
+        means.mean(0), sds.mean(0), total, float(units.size.mean()), data.fit, data.stop,
+    )  # fmt: skip
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    sd = values.std(0)
+    return np.where(sd < 1e-8, 1.0, sd)
+
+
+def components_log(arrays: Mapping[str, Array], latent: FloatArray, genes: IntArray, members: slice) -> FloatArray:
+    """log1p(CP10k) (members, where, genes) from latents (members, where, components + 1)."""
+    basis = arrays["components"][members][:, :, genes] * arrays["scale"][members, None, None]
+    z = latent[..., :-1] @ basis.astype(latent.dtype)
+    out: FloatArray = arrays["gene_mean"][genes] + z * arrays["gene_sd"][genes]
+    return out
+
+
+def components_mean(arrays: Mapping[str, Array], latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
+    """The ensemble's answer (where, genes): logs and totals are averaged, then turned into counts."""
+    basis = arrays["components"][:, :, genes] * arrays["scale"][:, None, None]  # (members, components, genes)
+    flat = np.moveaxis(latent[..., :-1], 0, -2).reshape(latent.shape[1], -1)  # (where, members × components)
+    z = flat @ (basis.reshape(-1, len(genes)) / len(latent)).astype(latent.dtype)
+    log = arrays["gene_mean"][genes] + z * arrays["gene_sd"][genes]
+    if quantity == "log":
+        return np.asarray(log)
+    return components_counts(arrays, log, latent[..., -1].mean(0))
+
+
+def components_counts(arrays: Mapping[str, Array], log: FloatArray, total_z: FloatArray) -> FloatArray:
+    """Expected counts in one superpixel from log1p(CP10k) (…, genes) and the z-scored log total (…)."""
+    mean, sd = arrays["total"]
+    per_superpixel = np.exp(mean + sd * total_z) / float(arrays["unit_size"][0])
+    return np.asarray(np.expm1(np.maximum(log, 0.0)) / 1e4 * per_superpixel[..., None])

@@ -1,0 +1,205 @@
+"""The recipe for bins with few counts: which genes (a multinomial) and how many (a Poisson).
+
+A superpixel of a Xenium run holds tens of transcripts; log1p(CP10k) of such a bin is nearly presence or
+absence. So the network gives programmes, which a matrix shared by all superpixels mixes into one logit a
+gene, plus one for all genes that are not asked for, and the log of the expected total.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import nn
+
+from napari_pixelgene.arithmetic.metrics import pearson
+from napari_pixelgene.models.base import Plan, Scores
+from napari_pixelgene.models.heads import Perceptron
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
+    from napari_pixelgene.models.base import Batch, Quantity, TrainingData
+    from napari_pixelgene.models.heads import UnitFeatures
+    from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
+
+_STOP_UNITS = 20_000  # at most so many units judge an epoch
+_BLOCK_UM = 80.0  # a running score pools bins into squares of this side
+
+
+class ProgrammeNet(nn.Module):
+    """(…, features) to (…, genes + 1), the rest counted as a gene: a logit for each, then the log total, both as
+    departures from the training data's mean."""
+
+    def __init__(self, n_features: int, genes: int, rank: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.trunk = Perceptron(n_features, rank + 1, hidden, dropout)
+        self.mix = nn.Linear(rank, genes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        latent = self.trunk(x)  # (…, rank + 1)
+        return torch.cat([self.mix(latent[..., :-1]), latent[..., -1:]], dim=-1)  # (…, genes + 1)
+
+
+@dataclass(slots=True)
+class LikelihoodPlan(Plan):
+    """Counts stay sparse; a batch makes its rows dense."""
+
+    units: UnitFeatures
+    counts: sparse.csr_matrix  # (units, genes)
+    other: FloatArray  # (units,) counts of genes that are not asked for
+    fit: BoolArray
+    stop: BoolArray
+    base_total: float  # log of the mean count in one superpixel
+    base_logits: FloatArray  # (genes + 1,) log of the mean composition
+    judges: IntArray  # stop units that judge an epoch
+    blocks: sparse.csr_matrix  # (blocks, judges) pools them for the running score
+
+    @property
+    def members(self) -> int:  # type: ignore[override]
+        """Size of the ensemble."""
+        return len(self.fit)
+
+    def network(self, settings: Pixel2GeneSettings) -> nn.Module:
+        """As many programmes as asked for, never more than genes."""
+        genes = self.counts.shape[1] + 1
+        rank = min(settings.rank, genes)
+        return ProgrammeNet(self.units.features.shape[1], genes, rank, settings.hidden, settings.dropout)
+
+    def batch_units(self, settings: Pixel2GeneSettings) -> int:
+        """Units in a step: bins are many and each says little."""
+        return 8 * settings.batch_units
+
+    def targets_of(self, units: IntArray) -> dict[str, torch.Tensor]:
+        """Dense counts of a batch, the rest in the last column; superpixels in each unit; offsets."""
+        features = self.units.features
+        rows = np.column_stack([self.counts[units].toarray(), self.other[units]])
+        return {
+            "counts": torch.from_numpy(rows).to(features),
+            "size": torch.from_numpy(self.units.size[units]).to(features),
+            "base_total": torch.tensor(self.base_total).to(features),
+            "base_logits": torch.from_numpy(self.base_logits).to(features),
+        }
+
+    def loss(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Poisson deviance of whole units (a multinomial and a total in one); (members,)."""
+        composition, total = _split_deviance(unit_log_rates(output, batch.targets), batch.targets["counts"])
+        return ((composition + total) * batch.weight).sum(1) / batch.weight.sum(1).clamp_min(1)
+
+    def scores(self, outputs: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Scores:
+        """Minus the mean deviance of each member's stop units, split into composition and total."""
+        rates = [unit_log_rates(o, b.targets) for o, b in zip(outputs, batches, strict=True)]
+        counts = [b.targets["counts"] for b in batches]
+        parts = [_split_deviance(r, c) for r, c in zip(rates, counts, strict=True)]
+        stop = torch.cat([b.weight for b in batches], dim=1)
+        stopped = [
+            (-(torch.cat(p, dim=1) * stop).sum(1) / stop.sum(1).clamp_min(1)).double().cpu().numpy()
+            for p in zip(*parts, strict=True)
+        ]
+        shown = self._shown(torch.exp(torch.cat(rates, dim=1)).double().cpu().numpy(), torch.cat(counts).cpu().numpy())
+        return Scores({"composition": stopped[0], "total": stopped[1]}, shown)
+
+    def _shown(self, rates: FloatArray, counts: FloatArray) -> dict[str, float]:
+        """Mean Pearson of composition on squares of stop units, and of the same squares shuffled."""
+        rng = np.random.default_rng(0)
+        rows = [self._pooled(rates[m], counts, self.stop[m, self.judges], rng) for m in range(self.members)]
+        return dict(zip(("r", "permuted"), np.nan_to_num(np.array(rows)).mean(0).tolist(), strict=True))
+
+    def _pooled(self, rates: FloatArray, counts: FloatArray, stop: BoolArray, rng: np.random.Generator) -> FloatArray:
+        pool = self.blocks[:, stop]
+        pool = pool[pool.getnnz(1) > 0]
+        if pool.shape[0] < 3:
+            return np.full(2, np.nan)
+        logs = [_composition_log(pool @ x[stop]) for x in (rates, counts)]
+        shuffled = logs[1][rng.permutation(len(logs[1]))]
+        return np.array([np.nanmean(pearson(logs[0], logs[1])), np.nanmean(pearson(logs[0], shuffled))])
+
+    def arrays(self) -> dict[str, Array]:
+        """See `Plan.arrays`."""
+        return {"base_total": np.array([self.base_total]), "base_logits": self.base_logits}
+
+
+def plan_likelihood(data: TrainingData, units: UnitFeatures) -> LikelihoodPlan:
+    """Work out offsets and the units that judge."""
+    counts = sparse.vstack([s.counts for s in data.sections]).tocsr()
+    library = np.concatenate([s.library for s in data.sections]).astype(np.float64)
+    kept = np.asarray(counts.sum(1)).ravel()
+    composition = np.append(np.asarray(counts.sum(0)).ravel(), (library - kept).sum()) + 0.5
+    judges = np.flatnonzero(data.stop.any(0))
+    if len(judges) > _STOP_UNITS:
+        judges = np.sort(np.random.default_rng([data.seed, 1]).choice(judges, _STOP_UNITS, replace=False))
+    return LikelihoodPlan(
+        units, counts, library - kept, data.fit, data.stop,
+        float(np.log(max(library.sum(), 1.0) / units.size.sum())), np.log(composition / composition.sum()),
+        judges, _blocks(data, judges),
+    )  # fmt: skip
+
+
+def _blocks(data: TrainingData, judges: IntArray) -> sparse.csr_matrix:
+    """(blocks, judges) ones: squares of `_BLOCK_UM` within each section."""
+    xy = np.concatenate([s.xy_um for s in data.sections])[judges]
+    keys = np.column_stack([data.section_of_unit[judges], np.floor(xy / _BLOCK_UM).astype(np.int64)])
+    _, block = np.unique(keys, axis=0, return_inverse=True)
+    block = block.ravel()
+    ones = np.ones(len(judges), dtype=np.float32)
+    return sparse.csr_matrix(
+        (ones, (block, np.arange(len(judges)))), shape=(int(block.max(initial=-1)) + 1, len(judges))
+    )
+
+
+def unit_log_rates(output: torch.Tensor, targets: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Log expected counts of whole units (members, units, genes + 1): superpixels add up."""
+    logits = output[..., :-1] + targets["base_logits"]
+    logs = torch.log_softmax(logits, dim=-1) + output[..., -1:] + targets["base_total"]  # (members, units, samples, ·)
+    samples = output.shape[2]
+    pooled = logs[:, :, 0] if samples == 1 else torch.logsumexp(logs, dim=2) - float(np.log(samples))
+    return pooled + torch.log(targets["size"])[:, None]
+
+
+def _split_deviance(log_rates: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    log_total = torch.logsumexp(log_rates, dim=-1)  # (members, units)
+    multinomial = -(counts * (log_rates - log_total[..., None])).sum(-1)
+    poisson = torch.exp(log_total) - counts.sum(-1) * log_total
+    return multinomial, poisson
+
+
+def _composition_log(counts: FloatArray) -> FloatArray:
+    """log1p(CP10k) of all but the last column (the rest)."""
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1e-12)
+    return np.asarray(np.log1p(1e4 * share[:, :-1]))
+
+
+def likelihood_log_rates(arrays: Mapping[str, Array], latent: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Ensemble composition logits (where, genes + 1) and log total (where,): members' logits are averaged."""
+    mix, bias = arrays["mix.weight"], arrays["mix.bias"]  # (members, genes + 1, rank), (members, genes + 1)
+    flat = np.moveaxis(latent[..., :-1], 0, -2).reshape(latent.shape[1], -1)
+    weights = np.moveaxis(mix, 1, 2).reshape(-1, mix.shape[1]) / len(mix)
+    logits = flat @ weights.astype(latent.dtype) + bias.mean(0) + arrays["base_logits"]
+    return logits, latent[..., -1].mean(0) + float(arrays["base_total"][0])
+
+
+def likelihood_mean(arrays: Mapping[str, Array], latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
+    """The ensemble's answer (where, genes)."""
+    logits, log_total = likelihood_log_rates(arrays, latent)
+    return _quantity(logits, log_total, genes, quantity)
+
+
+def likelihood_each(arrays: Mapping[str, Array], latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
+    """Every member's answer (members, where, genes)."""
+    one = []
+    for m in range(len(latent)):
+        member = {name: arrays[name][m : m + 1] for name in ("mix.weight", "mix.bias")}
+        one.append(likelihood_log_rates({**arrays, **member}, latent[m : m + 1]))
+    return np.stack([_quantity(logits, total, genes, quantity) for logits, total in one])
+
+
+def _quantity(logits: FloatArray, log_total: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
+    logits = logits - logits.max(-1, keepdims=True)
+    share = np.exp(logits)
+    share = share[:, genes] / share.sum(-1, keepdims=True)
+    return np.asarray(np.log1p(1e4 * share) if quantity == "log" else share * np.exp(log_total)[:, None])

@@ -1,0 +1,39 @@
+"""Name to "module:Class", resolved late, so that a missing optional package costs nothing until asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from napari_pixelgene.errors import unknown_name
+from napari_pixelgene.models.base import Model
+
+_MODELS: dict[str, str] = {
+    "pixel2gene": "napari_pixelgene.models.pixel2gene.model:Pixel2Gene",
+    "ridge": "napari_pixelgene.models.ridge:RidgeModel",
+}
+
+
+def available_models() -> tuple[str, ...]:
+    """The names that can be asked for."""
+    return tuple(_MODELS)
+
+
+def register_model(name: str, target: str) -> None:
+    """Add a member: `target` is "module:Class"."""
+    _MODELS[name] = target
+
+
+def model_class(name: str) -> type[Model]:
+    """The class of that name; import errors of its own pass through."""
+    if name not in _MODELS:
+        raise unknown_name("model", name, _MODELS)
+    module, _, attribute = _MODELS[name].partition(":")
+    found: type[Model] = getattr(import_module(module), attribute)
+    return found
+
+
+def get_model(name: str, settings: dict[str, Any] | None = None) -> Model:
+    """Make the recipe of that name from plain settings; a wrong one is named."""
+    found = model_class(name)
+    return found(found.Settings.make(settings or {}, where=name))
