@@ -138,6 +138,13 @@ class SectionStore:
                 write_group(self.path / names[0], {})
         return ledger.Partial.begin(self.locate(*names[:-1]), names[-1], fingerprint)
 
+    def afresh(self, *names: str) -> ledger.Partial:
+        """Begin an element that is written whole: nothing of an earlier attempt stays."""
+        partial = self.begin(*names, fingerprint="")
+        if partial.resumed:
+            partial.discard()
+        return self.begin(*names, fingerprint="") if partial.resumed else partial
+
     def remove(self, *names: str) -> None:
         """Delete a finished element."""
         self.require_writable()

@@ -1,0 +1,157 @@
+"""Captures as imported: units as AnnData, transcripts as a reference, keypoints and transform beside them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from napari_pixelgene.elements.alignment import Keypoints, Transform
+from napari_pixelgene.elements.capture import Capture, Footprint, Units
+from napari_pixelgene.elements.genes import GeneTable
+from napari_pixelgene.elements.image import Image
+from napari_pixelgene.elements.transcripts import Transcripts
+from napari_pixelgene.errors import StoreError
+from napari_pixelgene.store import tables
+from napari_pixelgene.store.alignments import (
+    ALIGNMENT,
+    decode_transform,
+    encode_alignment,
+    encode_transform,
+    read_alignment,
+)
+from napari_pixelgene.store.arrays import put_genes, take_genes
+from napari_pixelgene.store.disk import disk_errors, require_free
+from napari_pixelgene.store.documents import read_attributes, write_group
+from napari_pixelgene.store.references import ATTRIBUTE, Reference
+from napari_pixelgene.store.section import SectionStore, make_group, open_group
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCapture:
+    """A capture on disk: what it is, at once; its units when asked for; its files by reference.
+
+    `references` holds `transcripts`, `morphology/0`, … as far as there are any. `transcripts` is
+    `{"rows", "filters", "frame"}` of a capture that came with transcripts, else None.
+    """
+
+    name: str
+    technology: str
+    genes: GeneTable
+    references: Mapping[str, Reference]
+    transcripts: Mapping[str, Any] | None
+    units_count: int
+    stage_to_morphology: Transform | None
+    to_he: Transform | None
+    keypoints: Keypoints | None
+    fingerprint: str
+    path: Path
+
+    def units(self) -> Units | None:
+        """All units with their counts, or None where the capture has transcripts only."""
+        if not (self.path / tables.COUNTS).exists():
+            return None
+        table = tables.take_table(self.path)
+        notes = table.uns
+        return Units(
+            ids=np.asarray(table.obs_names, dtype=str),
+            xy=np.asarray(table.obsm["spatial"]),
+            counts=sparse.csr_matrix(table.layers[tables.COUNTS]),
+            genes=tables.genes_of(table),
+            footprint=Footprint(notes["footprint"]["shape"], float(notes["footprint"]["size_um"])),
+            frame=notes["frame"],
+            library=table.obs["library"].to_numpy(),
+        )
+
+    def unit_rows(self, start: int, stop: int) -> sparse.csr_matrix:
+        """Counts of units [start, stop), without reading the others."""
+        return tables.take_rows(self.path, start, stop)
+
+    def element(self, transcripts: Transcripts | None = None, morphology: tuple[Image, ...] = ()) -> Capture:
+        """The capture as an element, with what the pipeline opened again from `references`."""
+        return Capture(
+            name=self.name,
+            technology=self.technology,
+            genes=self.genes,
+            units=self.units(),
+            transcripts=transcripts,
+            morphology=morphology,
+            stage_to_morphology=self.stage_to_morphology,
+            to_he=self.to_he,
+            keypoints=self.keypoints,
+        )
+
+
+def write_capture(
+    store: SectionStore, capture: Capture, references: Mapping[str, Reference], fingerprint: str = ""
+) -> None:
+    """Publish a capture. Imported again, it keeps its keypoints and transform unless it brings its own.
+
+    Transcripts and morphology are not copied: `references` says where they are, by the keys of `StoredCapture`.
+    """
+    if capture.units is None and "transcripts" not in references:
+        raise StoreError(
+            f"The capture '{capture.name}' has neither units nor a reference to transcripts.",
+            "Give references['transcripts'], or units.",
+        )
+    partial = store.afresh("captures", capture.name)
+    with disk_errors(partial.path):
+        write_group(partial.path, {**_attributes(capture), ATTRIBUTE: dict(references), "fingerprint": fingerprint})
+        put_genes(make_group(partial.path), capture.genes)
+        if capture.units is not None:
+            _put_units(partial.path, capture.units)
+        _put_alignment(partial.path, capture, store.find("captures", capture.name, ALIGNMENT))
+    partial.publish()
+
+
+def read_capture(store: SectionStore, name: str) -> StoredCapture:
+    """A finished capture; its counts stay on disk until `units()`."""
+    folder = store.locate("captures", name)
+    values = read_attributes(folder)
+    keypoints, to_he = read_alignment(store, name)
+    given = values.get("stage_to_morphology")
+    return StoredCapture(
+        name=name,
+        technology=values["technology"],
+        genes=take_genes(open_group(folder, writable=False)),
+        references=values[ATTRIBUTE],
+        transcripts=values.get("transcripts"),
+        units_count=values["units"],
+        stage_to_morphology=decode_transform(given) if given else None,
+        to_he=to_he,
+        keypoints=keypoints,
+        fingerprint=values["fingerprint"],
+        path=folder,
+    )
+
+
+def _attributes(capture: Capture) -> dict[str, Any]:
+    stream = capture.transcripts
+    return {
+        "technology": capture.technology,
+        "units": 0 if capture.units is None else len(capture.units),
+        "transcripts": stream and {"rows": stream.rows, "filters": dict(stream.filters), "frame": stream.frame},
+        "stage_to_morphology": capture.stage_to_morphology and encode_transform(capture.stage_to_morphology),
+    }
+
+
+def _put_units(folder: Path, units: Units) -> None:
+    counts = units.counts
+    require_free(folder, counts.data.nbytes + counts.indices.nbytes, "The counts of the units")
+    footprint = {"shape": units.footprint.shape, "size_um": float(units.footprint.size_um)}
+    notes = {"footprint": footprint, "frame": units.frame}
+    tables.put_table(folder, counts, units.genes, units.ids, units.xy, {"library": units.library}, notes)
+
+
+def _put_alignment(folder: Path, capture: Capture, older: Path | None) -> None:
+    """The capture's own keypoints and transform, else those a person made for it before."""
+    place = folder / ALIGNMENT
+    if capture.keypoints is not None or capture.to_he is not None:
+        write_group(place, encode_alignment(capture.keypoints, capture.to_he))
+    elif older is not None:
+        shutil.copytree(older, place)
