@@ -23,6 +23,7 @@ from napari_pixelgene.elements.views import RegionView
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers import pixel_size
+from napari_pixelgene.readers.tiff_directories import reach
 
 _APERIO_YCBCR = 33003
 _CHANNEL_AXES = "CQI"
@@ -134,24 +135,16 @@ def _check_complete(path: Path, tiff: Any, series: list[Any]) -> None:
             last = 0 if page is None else _last_byte(page)
             if last > end:
                 raise _incomplete(path, f"is incomplete: it has {end:,} bytes and its tiles reach to {last:,}")
-    if not tiff.is_ndpi and _next_page_offset(tiff) >= end:
-        raise _incomplete(path, f"is incomplete: it has {end:,} bytes and names a further picture behind them")
+    # NDPI bends the layout to go beyond 4 GB.
+    named = 0 if tiff.is_ndpi else reach(path)
+    if named > end:
+        raise _incomplete(path, f"is incomplete: it has {end:,} bytes and its directories reach to {named:,}")
 
 
 def _last_byte(page: Any) -> int:
     offsets, counts = np.asarray(page.dataoffsets, np.int64), np.asarray(page.databytecounts, np.int64)
     both = min(len(offsets), len(counts))
     return int((offsets[:both] + counts[:both]).max(initial=0))
-
-
-def _next_page_offset(tiff: Any) -> int:
-    """Where the last directory says that the next one is (0: nowhere)."""
-    form, file = tiff.tiff, tiff.filehandle
-    at = tiff.pages[len(tiff.pages) - 1].offset
-    file.seek(at)
-    tags = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
-    file.seek(at + form.tagnosize + tags * form.tagsize)
-    return int(struct.unpack(form.offsetformat, file.read(form.offsetsize))[0])
 
 
 def _array(series: Any, level: int) -> LazyArray:
