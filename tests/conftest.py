@@ -1,21 +1,20 @@
-"""Marks that follow from where a test lies, so that none can be forgotten."""
+"""What tests share: one small simulated run a session."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parent
-# CI repeats these with the core installed alone: the flow and the command line, end to end.
-HEADLESS = {"pipeline", "cli", "simulate"}
+from napari_pixelgene.simulate.run import SimulatedRun, simulate_run
+from napari_pixelgene.simulate.settings import SimulationSettings
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """tests/gui is `gui`; the rooms that run the whole engine are `headless`."""
-    for item in items:
-        room = item.path.relative_to(ROOT).parts[0] if item.path.is_relative_to(ROOT) else ""
-        if room == "gui":
-            item.add_marker("gui")
-        if room in HEADLESS:
-            item.add_marker("headless")
+@pytest.fixture(scope="session")
+def small_settings() -> SimulationSettings:
+    """A slide of 700 × 560 µm with 24 genes, 8 of them hidden."""
+    return SimulationSettings(width_um=700, height_um=560, genes=24, hidden_genes=8, seed=3)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, small_settings: SimulationSettings) -> SimulatedRun:
+    """The folder of that slide: `outs/`, `he.ome.tif`, `keypoints.csv`, `truth/`. Do not write into it."""
+    return simulate_run(tmp_path_factory.mktemp("small_run"), small_settings)
