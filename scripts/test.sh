@@ -7,6 +7,6 @@ arguments=("$@")
 if [[ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]] && ! scripts/system_libs.sh --check; then
   echo "GUI tests are left out: no screen, and Qt's system libraries are missing." >&2
   scripts/system_libs.sh >&2 || true
-  arguments+=(--ignore=tests/gui -m "not gui")
+  arguments+=(--ignore=tests/gui -m "not gui" -p no:pytest-qt) # which imports Qt as it starts
 fi
 exec scripts/with_display.sh .venv/bin/python -m pytest "${arguments[@]}"
