@@ -38,9 +38,9 @@ def function_lines(node: Function) -> int:
 
 
 def parameters(node: Function) -> int:
-    """Named parameters; `self`, `cls`, *args and **kwargs are not counted."""
+    """Named parameters, without `self`, `cls`, *args, **kwargs, and `on_event`, which every long work takes."""
     named = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-    return len([name for name in named if name not in ("self", "cls")])
+    return len([name for name in named if name not in ("self", "cls", "on_event")])
 
 
 def source_functions() -> list[tuple[str, Function]]:
@@ -54,7 +54,7 @@ def source_functions() -> list[tuple[str, Function]]:
 
 def test_the_rulers_measure() -> None:
     """The rulers below are right on a function whose sizes are known."""
-    head = "class A:\n  def f(self, a, /, b, *args, c=1, **kw):\n"
+    head = "class A:\n  def f(self, a, /, b, *args, c=1, on_event=None, **kw):\n"
     code = head + '    """One.\n\n    Two.\n    """\n    x = 1\n    return x\n'
     node = next(functions(ast.parse(code)))
     assert function_lines(node) == 3
