@@ -27,7 +27,7 @@ def brute(xy: Any, side: float, yx_shape: tuple[int, int], holds: Any, tissue: A
     """One dense row a unit, by looking at every superpixel."""
     out = np.zeros((len(xy), yx_shape[0] * yx_shape[1]))
     for n, (x, y) in enumerate(xy):
-        row, column = int(np.floor(y / side)), int(np.floor(x / side))
+        row, column = int(np.floor(y / side + 1e-9)), int(np.floor(x / side + 1e-9))
         if not (0 <= row < yx_shape[0] and 0 <= column < yx_shape[1]):
             continue
         lattice = [(i, j) for i in range(-8, yx_shape[0] + 8) for j in range(-8, yx_shape[1] + 8)]
@@ -73,6 +73,14 @@ def test_a_point_takes_the_superpixel_it_lies_in_and_corners_belong_below_right(
     got = pooling.point_weights(xy, 8.0, (2, 3))
     assert np.diff(got.indptr).tolist() == [1, 1, 1, 0, 0, 0, 0]
     assert got.indices.tolist() == [0, 3, 2]
+
+
+def test_an_edge_does_not_move_with_the_last_bit_of_a_product() -> None:
+    edges_px = np.round(np.arange(3000) * 29.22, 2)
+    xy_um = np.stack([edges_px * (8 / 29.22), np.full(3000, 3.0)], axis=1)
+    assert (np.floor(xy_um[:, 0] / 8) != np.arange(3000)).any()  # else this shows nothing
+    assert pooling.lattice_places(xy_um, 8.0)[:, 1].tolist() == list(range(3000))
+    assert pooling.lattice_places(np.array([[7.9999, -0.0001]]), 8.0).tolist() == [[-1.0, 0.0]]
 
 
 def test_a_tiny_disk_between_centres_takes_its_own_superpixel() -> None:

@@ -22,8 +22,19 @@ BoolArray = npt.NDArray[np.bool_]
 # (dx, dy) from unit to superpixel centres, in µm, each (units, window) -> which lie in the footprint
 Holds = Callable[[FloatArray, FloatArray], BoolArray]
 
+# A point this close (in squares) to the next square lies in it: an edge must not move with the last bit of a transform.
+_EDGE = 1e-9
 # Unit-and-offset pairs weighed at once; some 150 MB.
 _PAIRS = 4_000_000
+
+
+def lattice_places(xy: FloatArray, side: float) -> FloatArray:
+    """The (row, column) (n, 2) of the lattice square that holds each point (n, 2) (x, y), as whole floats.
+
+    May lie off any lattice; NaN where the point is. Edges belong to the square below or to the right.
+    """
+    place: FloatArray = np.floor(np.asarray(xy, dtype=np.float64)[:, ::-1] / side + _EDGE)
+    return place
 
 
 def footprint_weights(
@@ -162,7 +173,7 @@ def _parts(units: int, offsets: int) -> Iterator[slice]:
 
 def _squares(xy_um: FloatArray, side_um: float, yx_shape: tuple[int, int]) -> tuple[IntArray, BoolArray]:
     """(row, column) that holds each point, and whether it exists; a point off the lattice gets (0, 0)."""
-    place = np.floor(xy_um[:, ::-1] / side_um)
+    place = lattice_places(xy_um, side_um)
     exists = _on(place, yx_shape)
     return np.where(exists[:, None], place, 0).astype(np.int64), exists
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_pixelgene.arithmetic.pooling import lattice_places
 from napari_pixelgene.arithmetic.tiles import Span, Tile
 from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
 from napari_pixelgene.elements.image import Image
@@ -49,13 +50,14 @@ class Grid:
 
     def row_column(self, xy_um: FloatArray) -> IntArray:
         """The superpixel (row, column) (n, 2) that holds each point (n, 2) in H&E µm; may lie outside the grid."""
-        out: IntArray = np.floor(np.asarray(xy_um)[:, ::-1] / self.superpixel_um).astype(np.int64)
+        out: IntArray = lattice_places(xy_um, self.superpixel_um).astype(np.int64)
         return out
 
     def inside(self, row_column: IntArray) -> BoolArray:
         """Which (row, column) exist."""
-        in_range: BoolArray = (row_column >= 0) & (row_column < np.array(self.yx_shape))
-        return np.asarray(in_range.all(axis=1))
+        rows, columns = row_column[:, 0], row_column[:, 1]
+        out: BoolArray = (rows >= 0) & (rows < self.yx_shape[0]) & (columns >= 0) & (columns < self.yx_shape[1])
+        return out
 
     def flat(self, row_column: IntArray) -> IntArray:
         """Row-major index of (row, column) (n, 2)."""
