@@ -191,7 +191,7 @@ def _merged(a: Sums, b: Sums) -> Sums:
     order = np.argsort(keys, kind="stable")  # two ascending runs: one merge
     keys, sums = keys[order], np.concatenate([a[1], b[1]])[order]
     starts = _run_starts(keys)
-    return keys[starts], np.add.reduceat(sums, starts) if len(starts) else sums
+    return keys[starts], np.add.reduceat(sums, starts, dtype=sums.dtype) if len(starts) else sums
 
 
 def _run_starts(ascending: IntArray) -> IntArray:
