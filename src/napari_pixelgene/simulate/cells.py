@@ -89,14 +89,14 @@ class Population:
         last = np.minimum(np.ceil(np.asarray(high_um) / BLOCK_UM), self.blocks).astype(int)
         places = [(i, j) for j in range(first[1], last[1]) for i in range(first[0], last[0])]
         found = Cells.joined([self.block(*place) for place in places] or [self.block(0, 0)])
-        return found.where(((found.xy_um >= low_um) & (found.xy_um < high_um)).all(axis=1))
+        return found.where(_in_box(found.xy_um, low_um, high_um))
 
     def _seeds(self, column: int, row: int) -> Seeds:
         """Centres in one block, outlines still to come."""
         low = np.array([column, row]) * BLOCK_UM
         parts = [self._stroma(low), self._lining(low)]
         seeds = Seeds(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Seeds)))
-        return seeds.where(((seeds.xy_um >= low) & (seeds.xy_um < low + BLOCK_UM)).all(axis=1))
+        return seeds.where(_in_box(seeds.xy_um, low, low + BLOCK_UM))
 
     def _stroma(self, low_um: FloatArray) -> Seeds:
         """Jittered lattice points, thinned to what each place holds."""
@@ -114,7 +114,7 @@ class Population:
         ahead = [xy_um + np.array(step) for step in ((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))]
         depth = self.architecture.depth_um(np.concatenate(ahead))
         phase = self.architecture.fibre_um(np.concatenate(ahead), depth).reshape(4, -1)
-        return np.arctan2(phase[2] - phase[3], phase[0] - phase[1]) + np.pi / 2
+        return np.asarray(np.arctan2(phase[2] - phase[3], phase[0] - phase[1]) + np.pi / 2)
 
     def _lining(self, low_um: FloatArray) -> Seeds:
         """Epithelium in one or two rows along each gland's wall, and flat cells around it."""
@@ -130,11 +130,12 @@ class Population:
     def _lining_row(self, glands: Glands, row: _Row) -> Seeds:
         """One row of cells of every gland; those that another gland swallows are left out."""
         count = np.maximum(2 * np.pi * (glands.radius_um - row.depth_um) / row.step_um, 0).astype(int)
-        which, slot = np.repeat(np.arange(len(count)), count), np.concatenate([np.arange(c) for c in count] or [[]])
-        place = glands.place[which]
-        draw = uniform(
-            self.settings.seed, _LINING, place[:, :1], place[:, 1:], row.number, slot[:, None].astype(int), np.arange(3)
+        which, slot = (
+            np.repeat(np.arange(len(count)), count),
+            np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count),
         )
+        place = glands.place[which]
+        draw = uniform(self.settings.seed, _LINING, place[:, :1], place[:, 1:], row.number, slot[:, None], np.arange(3))
         turn = (slot + 0.5 * row.number + 0.5 * (draw[:, 0] - 0.5)) / np.maximum(count[which], 1) * 2 * np.pi
         depth = row.depth_um + (2.6 * (draw[:, 1] - 0.5) if row.number < 2 else 0)
         ray = np.exp(1j * turn)
@@ -162,14 +163,14 @@ class Population:
         ray = np.stack([np.cos(turn), np.sin(turn)], axis=1)
         inner, outer = np.minimum(nucleus, 0.93 * border), np.minimum(nucleus + EXPANSION_UM, border)
         tone = 1 + 0.12 * (draw[:, 5] - 0.5) + 0.05 * np.where(seeds.kind == EPITHELIAL, grade, 0)
-        outlines = (seeds.xy_um[:, None] + radius[:, :, None] * ray for radius in (inner, outer))
-        return Cells(seeds.xy_um, seeds.kind, seeds.angle, *outlines, tone, block, np.arange(n))
+        nuclei, whole = (seeds.xy_um[:, None] + radius[:, :, None] * ray for radius in (inner, outer))
+        return Cells(seeds.xy_um, seeds.kind, seeds.angle, nuclei, whole, tone, block, np.arange(n))
 
     def _border_um(self, xy_um: FloatArray, column: int, row: int, turn: FloatArray) -> FloatArray:
         """Distance from each centre along each ray to the nearest middle line to a neighbour, (n, rays)."""
         around = np.concatenate([self.seeds(column + i, row + j).xy_um for j in (-1, 0, 1) for i in (-1, 0, 1)])
         low = np.array([column, row]) * BLOCK_UM - _HALO_UM
-        around = around[((around > low) & (around < low + BLOCK_UM + 2 * _HALO_UM)).all(axis=1)]
+        around = around[_in_box(around, low, low + BLOCK_UM + 2 * _HALO_UM)]
         count = min(_NEIGHBOURS, len(around) - 1)
         if count < 1:
             return np.full((len(xy_um), len(turn)), _HALO_UM)
@@ -178,6 +179,11 @@ class Population:
         cosine = np.einsum("nkd,rd->nkr", gap, np.stack([np.cos(turn), np.sin(turn)], axis=1))
         middle = (gap**2).sum(axis=2)[:, :, None] / 2 / np.where(cosine > 1e-6, cosine, 1e-6)
         return np.asarray(np.minimum(middle.min(axis=1), _HALO_UM))
+
+
+def _in_box(xy: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
+    """Which points (n, 2) lie in [low, high)."""
+    return np.asarray(((xy >= low) & (xy < high)).all(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

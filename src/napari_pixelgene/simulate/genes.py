@@ -4,7 +4,8 @@ Four groups. `types` follow the kind of cell. `architecture` follows fields of 5
 grade, collagen, nearness to glands and aggregates. `gradient` follows a slow field the stain shows faintly. `hidden`
 follows fields of its own, one a gene, that nothing else in the slide depends on.
 
-The visible genes of a cell share a fixed part of its total, so that the share of a hidden gene says nothing about histology.
+The visible genes of a cell share a fixed part of its total, so that the share of a hidden gene says nothing of the
+histology.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class Expression:
 
     def hidden_factors(self, xy_um: FloatArray) -> FloatArray:
         """By how much each hidden gene is raised at points (n, 2): (n, hidden genes), mean 1."""
-        return np.exp(_HIDDEN_SD * self._hidden.at(xy_um) - _HIDDEN_SD**2 / 2)
+        return np.asarray(np.exp(_HIDDEN_SD * self._hidden.at(xy_um) - _HIDDEN_SD**2 / 2))
 
     def _totals(self, cells: Cells) -> FloatArray:
         """Expected accepted transcripts of each cell."""

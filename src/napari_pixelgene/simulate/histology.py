@@ -108,7 +108,7 @@ class Histology:
         strand = np.sin(layers["fibre"] * np.float32(2 * np.pi / 9)) + 0.5 * np.sin(
             layers["fibre"] * np.float32(2 * np.pi / 4.3)
         )
-        stroma = 0.52 + 0.13 * layers["collagen"] + 0.13 * strand + 0.07 * coarse + 0.05 * fine
+        stroma = 0.43 + 0.11 * layers["collagen"] + 0.10 * strand * (1 + 0.5 * coarse) + 0.07 * coarse + 0.05 * fine
         cleft = _step(coarse + 0.5 * strand - 2.0 + 0.35 * layers["collagen"], 0.35)
         stroma = np.maximum(stroma, 0.12) * (1 - 0.75 * cleft) * (1 - 0.45 * layers["immune"])
         epithelium = 0.44 + 0.05 * coarse + 0.04 * fine - 0.03 * layers["grade"]
@@ -177,14 +177,14 @@ def _drawn(outline_um: FloatArray, canvas: Canvas) -> Array:
     """Outlines (n, v, 2) in cv2's sixteenths of a pixel; cv2 puts pixel centres at integers."""
     origin = np.array([canvas.tile.columns.start, canvas.tile.rows.start])
     fixed = np.rint((outline_um / canvas.mpp - 0.5) * 2**_SHIFT).astype(np.int64) - origin * 2**_SHIFT
-    return fixed.astype(np.int32)
+    return np.asarray(fixed.astype(np.int32))
 
 
 def _nuclei(canvas: Canvas, cells: Cells) -> FloatArray:
     """How dark chromatin is at every pixel, 0 outside nuclei: pale inside with a rim where cells are large."""
     image = np.zeros(canvas.tile.yx_shape, dtype=np.uint8)
     pale = np.isin(cells.kind, (EPITHELIAL, MACROPHAGE))
-    depth = np.where(pale, 150, np.where(cells.kind == LYMPHOCYTE, 235, 215)) * cells.tone
+    depth = np.where(pale, 128, np.where(cells.kind == LYMPHOCYTE, 228, 195)) * cells.tone
     outlines = _drawn(cells.nucleus_um, canvas)
     inner = _drawn(cells.xy_um[:, None] + 0.78 * (cells.nucleus_um - cells.xy_um[:, None]), canvas)
     spots = _drawn(cells.xy_um[:, None], canvas)[:, 0]
@@ -193,11 +193,11 @@ def _nuclei(canvas: Canvas, cells: Cells) -> FloatArray:
         cv2.fillPoly(image, [outlines[n]], min(value + 45 * bool(pale[n]), 255), cv2.LINE_AA, _SHIFT)
         if pale[n]:
             cv2.fillPoly(image, [inner[n]], value, cv2.LINE_AA, _SHIFT)
-            radius = int(round(0.75 / canvas.mpp * 2**_SHIFT))
+            radius = round(0.75 / canvas.mpp * 2**_SHIFT)
             cv2.circle(
                 image, (int(spots[n, 0]), int(spots[n, 1])), radius, min(value + 60, 255), -1, cv2.LINE_AA, _SHIFT
             )
-    return image.astype(np.float32) * np.float32(1 / 255)
+    return np.asarray(image.astype(np.float32) * np.float32(1 / 255))
 
 
 def _borders(canvas: Canvas, cells: Cells) -> FloatArray:
@@ -205,4 +205,4 @@ def _borders(canvas: Canvas, cells: Cells) -> FloatArray:
     image = np.zeros(canvas.tile.yx_shape, dtype=np.uint8)
     outlines = _drawn(cells.cell_um[cells.kind == EPITHELIAL], canvas)
     cv2.polylines(image, list(outlines), True, 255, 1, cv2.LINE_AA, _SHIFT)
-    return image.astype(np.float32) * np.float32(1 / 255)
+    return np.asarray(image.astype(np.float32) * np.float32(1 / 255))

@@ -69,7 +69,7 @@ class Morphology:
         return image.view(np.uint32)
 
     def _drawn(self, outline_um: FloatArray, tile: Tile, factor: int) -> Array:
-        """Outlines (n, v, 2) in sixteenths of a pixel of a tile, `factor` times smaller; cv2 has centres at integers."""
+        """Outlines (n, v, 2) in sixteenths of a tile's pixel, `factor` times smaller; cv2 has centres at integers."""
         pixels = self.detection.um_to_morphology.apply(outline_um.reshape(-1, 2)).reshape(outline_um.shape)
         origin = np.array([tile.columns.start, tile.rows.start])
         fixed = np.rint(((pixels - origin) / factor - 0.5) * 2**_SHIFT)

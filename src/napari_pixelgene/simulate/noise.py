@@ -21,7 +21,7 @@ def _mixed(x: Array) -> Array:
     """A bijective scramble of 64-bit integers (the finaliser of SplitMix64; Steele, Lea and Flood 2014)."""
     x = (x ^ (x >> np.uint64(30))) * _MIX_1
     x = (x ^ (x >> np.uint64(27))) * _MIX_2
-    return x ^ (x >> np.uint64(31))
+    return np.asarray(x ^ (x >> np.uint64(31)))
 
 
 def uniform(seed: int, *keys: int | IntArray) -> FloatArray:
@@ -57,14 +57,16 @@ class LatticeNoise:
         node = np.floor(place).astype(np.int64)
         wx, wy = (_spline(place[:, axis] - node[:, axis]) for axis in (0, 1))
         table, first = self._table(node)
+        width = table.shape[1]
+        flat = (node[:, 1] - first[1] - 1) * width + node[:, 0] - first[0] - 1
+        values = table.reshape(-1, self.channels)
         out = np.zeros((len(place), self.channels))
         for j in range(4):
             for i in range(4):
-                weight = wy[j] * wx[i]
-                out += weight[:, None] * table[node[:, 1] - first[1] + (j - 1), node[:, 0] - first[0] + (i - 1)]
+                out += (wy[j] * wx[i])[:, None] * values.take(flat + (j * width + i), axis=0)
         # Divided by its own standard deviation, which swings by a third between nodes and mid-cells.
         spread = np.sqrt((wx**2).sum(axis=0) * (wy**2).sum(axis=0))
-        return out / spread[:, None]
+        return np.asarray(out / spread[:, None])
 
     def _table(self, node: IntArray) -> tuple[FloatArray, IntArray]:
         if not len(node):

@@ -64,7 +64,7 @@ def write_pyramid(path: Path, plan: PyramidPlan, render: Render, stage: str, on_
                 _write_level(tiff, plan, shape, _stored(plan, level, coarser), subfiletype=1, metadata=None)
 
 
-def _scratch(path: Path, plan: PyramidPlan, yx_shape: tuple[int, int]) -> zarr.Array:
+def _scratch(path: Path, plan: PyramidPlan, yx_shape: tuple[int, int]) -> zarr.Array[Any]:
     side = plan.tile_px // 2
     shape = plan.whole_shape(yx_shape)
     return zarr.create_array(
@@ -99,7 +99,7 @@ def _segments(plan: PyramidPlan, yx_shape: tuple[int, int]) -> Iterator[Tile]:
 
 
 def _rendered(
-    plan: PyramidPlan, render: Render, coarser: zarr.Array | None, stage: str, on_event: OnEvent
+    plan: PyramidPlan, render: Render, coarser: zarr.Array[Any] | None, stage: str, on_event: OnEvent
 ) -> Iterator[Array]:
     """Segments of level 0, drawn a few ahead; each also leaves its half-size in the scratch level."""
     segments = list(_segments(plan, plan.yx_shape))
@@ -118,14 +118,14 @@ def _rendered(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _stored(plan: PyramidPlan, level: zarr.Array, coarser: zarr.Array | None) -> Iterator[Array]:
+def _stored(plan: PyramidPlan, level: zarr.Array[Any], coarser: zarr.Array[Any] | None) -> Iterator[Array]:
     for segment in _segments(plan, (level.shape[0], level.shape[1])):
         block = np.asarray(level[segment.region])
         _leave_half(coarser, segment, block)
         yield block
 
 
-def _leave_half(coarser: zarr.Array | None, segment: Tile, block: Array) -> None:
+def _leave_half(coarser: zarr.Array[Any] | None, segment: Tile, block: Array) -> None:
     if coarser is not None:
         half = halved(block)
         top, left = segment.rows.start // 2, segment.columns.start // 2

@@ -37,8 +37,8 @@ class SimulatedRun:
 def simulate_run(folder: Path, settings: SimulationSettings, on_event: OnEvent = silent) -> SimulatedRun:
     """Write a synthetic slide with a Xenium run of it into `folder`.
 
-    `outs/` is the run, `he.ome.tif` the slide, `keypoints.csv` pairs as clicked by hand, `he_imagealignment.csv` the true
-    matrix in Xenium Explorer's direction (H&E to morphology), `truth/` what a measurement only samples.
+    `outs/` is the run, `he.ome.tif` the slide, `keypoints.csv` pairs as clicked by hand, `he_imagealignment.csv` the
+    true matrix in Xenium Explorer's direction (H&E to morphology), `truth/` what a measurement only samples.
     """
     run = SimulatedRun(
         folder,

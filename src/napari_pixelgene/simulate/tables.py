@@ -65,7 +65,7 @@ _CELLS = pa.schema(
 
 
 def cell_ids(number: IntArray) -> Array:
-    """10x's names of cells: eight letters a to p for the hexadecimal digits of the number, then the data set's suffix."""
+    """10x's names of cells: eight letters a to p for the number's hexadecimal digits, then the data set's suffix."""
     digits = (np.asarray(number, dtype=np.int64)[:, None] >> np.arange(28, -1, -4)) & 0xF
     letters = (digits + ord("a")).astype(np.uint8).view("S8").ravel().astype("U8")
     return np.char.add(letters, f"-{SUFFIX}")

@@ -82,7 +82,7 @@ class Architecture:
         self._collagen = LatticeNoise(seed, _COLLAGEN, 70.0)
         self._grade = LatticeNoise(seed, _GRADE, 130.0)
         self._gradient = LatticeNoise(seed, _GRADIENT, 900.0)
-        self._fibre = LatticeNoise(seed, _FIBRE, 60.0)
+        self._fibre = LatticeNoise(seed, _FIBRE, 95.0)
         self._fold = LatticeNoise(seed, _FOLD, 700.0, channels=2)
 
     def at(self, xy_um: FloatArray) -> Fields:
@@ -92,7 +92,7 @@ class Architecture:
             self.inside_um(xy_um),
             depth,
             wall,
-            self._fat.at(xy_um)[:, 0] - 0.95,
+            self._fat.at(xy_um)[:, 0] - 1.3,
             self._septum(xy_um),
             self.immune(xy_um) * (depth < 0),
             self.collagen(xy_um),
@@ -120,7 +120,8 @@ class Architecture:
     def fibre_um(self, xy_um: FloatArray, depth_um: FloatArray) -> FloatArray:
         """A phase in µm whose level lines are fibres; they run around glands and wander elsewhere."""
         around = 60 * np.tanh(np.minimum(depth_um, 0) / 60)
-        return around + 34 * self._fibre.at(xy_um)[:, 0]
+        drift = xy_um @ np.array([0.45, 0.36])
+        return np.asarray(around + drift + 42 * self._fibre.at(xy_um)[:, 0])
 
     def glands_near(self, low_um: FloatArray, high_um: FloatArray) -> Glands:
         """The glands whose lattice cell touches the box grown by a gland's reach."""
@@ -136,7 +137,7 @@ class Architecture:
         grade = self.grade(xy)
         radius = 36 + 30 * draw[:, 2]
         wall = np.clip(20 + 4 * grade + 6 * draw[:, 3], 15, 34)
-        present = (draw[:, 4] < 0.85) & (self._fat.at(xy)[:, 0] < 0.7) & (self.inside_um(xy) > 25)
+        present = (draw[:, 4] < 0.85) & (self._fat.at(xy)[:, 0] < 1.05) & (self.inside_um(xy) > 25)
         return Glands(place, xy, np.where(present, radius, -1e4), wall, draw[:, 5:8] * 2 * np.pi)
 
     def _depth(self, xy_um: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -207,4 +208,4 @@ class Architecture:
     def _folds(self, xy_um: FloatArray) -> FloatArray:
         """Bands about 40 µm wide along the zero line of a slow field, where a second field allows it."""
         line, allowed = self._fold.at(xy_um).T
-        return np.asarray(np.exp(-((line / 0.03) ** 2)) / (1 + np.exp(-(allowed - 0.6) / 0.05)))
+        return np.asarray(np.exp(-((line / 0.038) ** 2)) / (1 + np.exp(-(allowed - 0.6) / 0.05)))

@@ -24,7 +24,7 @@ _SEEING = 61
 
 @dataclass(frozen=True, slots=True)
 class Molecules:
-    """Rows of a transcript table: arrays of one length. `feature` counts genes, then controls; `cell` is -1 for none."""
+    """Rows of a transcript table in arrays of one length; `feature` counts genes, then controls, `cell` -1 is none."""
 
     feature: IntArray
     xy_um: FloatArray  # (n, 2) on the stage
@@ -47,10 +47,11 @@ def molecules_of(detection: Detection, expression: Expression, column: int, row:
     cells = detection.population.block(column, row)
     rng = np.random.default_rng([detection.settings.seed, _SEEING, column, row])
     n_genes = len(expression.programme.genes)
-    counts = rng.poisson(expression.rates(cells) / ACCEPTED) if len(cells) else np.zeros((0, n_genes), dtype=np.int64)
-    source, feature = (np.repeat(axis, counts.ravel()) for axis in np.indices(counts.shape).reshape(2, -1))
+    counts = rng.poisson(expression.rates(cells) / ACCEPTED)
+    drawn = (np.repeat(axis, counts.ravel()) for axis in np.indices(counts.shape).reshape(2, -1))
+    source, gene = (np.asarray(d, dtype=np.int64) for d in drawn)
     xy = cells.xy_um[source] + rng.standard_normal((len(source), 2)) * SPREAD_UM[cells.kind[source]][:, None]
-    feature, xy = _with_controls(feature, xy, n_genes, rng)
+    feature, xy = _with_controls(gene, xy, n_genes, rng)
     order = rng.permutation(len(xy))
     return _decoded(detection, feature[order], xy[order], rng)
 

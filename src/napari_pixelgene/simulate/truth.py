@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -65,7 +66,7 @@ def _write_rates(path: Path, population: Population, expression: Expression, on_
     shape = lattice_shape(population.settings)
     genes = len(expression.programme.genes)
     root = zarr.open_group(path, mode="w")
-    names = {
+    names: dict[str, Any] = {
         "genes": list(expression.programme.genes.symbols),
         "superpixel_um": SUPERPIXEL_UM,
         "unit": "accepted counts per superpixel",

@@ -18,8 +18,8 @@ from napari_pixelgene.simulate.cells import Cells
 from napari_pixelgene.simulate.detection import Detection
 from napari_pixelgene.simulate.genes import Expression
 from napari_pixelgene.simulate.morphology import Morphology
-from napari_pixelgene.simulate.settings import MORPHOLOGY_MPP
 from napari_pixelgene.simulate.pyramid import PyramidPlan, write_pyramid
+from napari_pixelgene.simulate.settings import MORPHOLOGY_MPP
 from napari_pixelgene.simulate.tables import QUALITY, SUFFIX, RunTables, measures
 from napari_pixelgene.simulate.transcripts import Molecules, molecules_of
 
