@@ -7,6 +7,7 @@ first pixel. Frames: `he_px`, `he_um`, `morphology_px`, `stage_um` (design.md se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,3 +73,36 @@ class Transform:
         w = points @ m[2, :2] + m[2, 2]
         out: FloatArray = (points @ m[:2, :2].T + m[:2, 2]) / w[:, None]
         return out
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """How well one kind of transform serves the trusted pairs, in µm of the fixed image; NaN where undefined.
+
+    `fit_*` are distances the fit leaves over at the pairs it was made from, `loo_*` the distances at each
+    pair when it is left out. `why_not` says in words why a kind could not be fitted or held out.
+    """
+
+    kind: TransformKind
+    fit_rmse_um: float = float("nan")
+    fit_median_um: float = float("nan")
+    fit_worst_um: float = float("nan")
+    loo_rmse_um: float = float("nan")
+    loo_median_um: float = float("nan")
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A fitted transform, every kind that was weighed, the one to recommend, and what a person must know.
+
+    `transform` maps the moving frame to the fixed frame of the keypoints. `recommended` is what the
+    held-out error supports, whether or not it was asked for; `recommendation` says why in one sentence.
+    `cautions` name pairs that were left out or look wrong, and fits that nothing checks.
+    """
+
+    transform: Transform
+    candidates: Mapping[TransformKind, Candidate]
+    recommended: TransformKind
+    recommendation: str
+    cautions: tuple[str, ...] = ()

@@ -1,0 +1,333 @@
+"""Registration: from keypoint pairs to a transform one can trust, with the evidence for it.
+
+All trusted pairs count. A pair is left out only when it lies further than a threshold in µm from the
+largest set of pairs that agree, and it is named. Every kind that the pairs can determine is fitted and
+held out pair by pair, and the simplest kind whose held-out error is not worse is recommended.
+Showing, storing and reading keypoints is done elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from napari_pixelgene.arithmetic import geometry
+from napari_pixelgene.elements.alignment import Candidate, Keypoints, Registration, Transform, TransformKind
+from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
+from napari_pixelgene.errors import RegistrationError
+from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.settings import Section
+
+STAGE = "registration"
+# A simpler kind is preferred while its held-out error is at most this much above the best one's. Over
+# simulated rigid, similar, affine and projective truths with 4 to 20 pairs, 10 % cost least accuracy
+# at the corners of the tissue: 0 picks needless parameters by luck, 30 % overlooks real perspective.
+TOLERANCE = 0.10
+# Points clicked this near to one another (in µm) are one click counted twice.
+_SAME_UM = 1e-3
+# Kinds that may tell a wrong pair from a right one. Translation and rigid would call scale or shear an error.
+_JUDGES: tuple[TransformKind, ...] = ("homography", "affine", "similarity")
+
+
+class RegistrationSettings(Section):
+    """How keypoints become a transform."""
+
+    kind: Literal["auto", "translation", "rigid", "similarity", "affine", "homography"] = Field(
+        "auto", description="Kind of transform; auto takes the simplest kind whose leave-one-out error is not worse"
+    )
+    threshold_um: float = Field(
+        15.0, gt=0, description="Distance in µm (fixed image) beyond which a pair that disagrees is left out"
+    )
+    robust: bool = Field(True, description="Leave out pairs that disagree; otherwise every enabled pair counts")
+    allow_mirror: bool = Field(False, description="Accept images that are mirrored against one another")
+    seed: int = Field(0, ge=0, description="Seed of the search for agreeing pairs, where not all sets can be tried")
+
+
+def register(
+    keypoints: Keypoints,
+    settings: RegistrationSettings,
+    fixed_mpp: float | None,
+    moving_mpp: float | None,
+    on_event: OnEvent = silent,
+) -> Registration:
+    """Fit the transform from the moving frame to the fixed frame of `keypoints`.
+
+    `fixed_mpp` and `moving_mpp` are µm per unit of each frame (1 for a frame in µm, which may also be
+    given as None). Fits are made in µm on both sides, so that rigid means rigid in the tissue; without
+    `moving_mpp` translation and rigid are not on offer. Disabled pairs take no part but get residuals.
+    Cautions are also sent to `on_event` as notes. Raises RegistrationError that names the pairs
+    (counted from 1) when they are too few, not numbers, repeated, on a line, mirrored or at odds.
+    """
+    case = _Case.of(keypoints, settings, fixed_mpp, moving_mpp)
+    case.check()
+    trusted = case.trusted()
+    candidates = {kind: case.candidate(kind, trusted) for kind in geometry.KINDS}
+    recommended, words = _recommend(candidates)
+    kind = recommended if settings.kind == "auto" else settings.kind
+    transform = case.transform(kind, trusted)
+    cautions = tuple(case.cautions(kind, transform))
+    for text in cautions:
+        on_event(Note(text, "warning", STAGE))
+    return Registration(transform, candidates, recommended, words, cautions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One set of enabled pairs in µm, with what is needed to speak of them. Masks are over the enabled pairs."""
+
+    keypoints: Keypoints
+    settings: RegistrationSettings
+    rows: IntArray  # (n,) of the enabled pairs in the keypoints
+    source: FloatArray  # (n, 2) moving side, µm (its own unit when its pixel size is unknown)
+    target: FloatArray  # (n, 2) fixed side, µm
+    source_mpp: float | None
+    target_mpp: float
+
+    @classmethod
+    def of(
+        cls, keypoints: Keypoints, settings: RegistrationSettings, fixed: float | None, moving: float | None
+    ) -> _Case:
+        target_mpp = _require_mpp(fixed, keypoints.fixed_frame)
+        source_mpp = 1.0 if moving is None and keypoints.moving_frame.endswith("_um") else moving
+        if source_mpp is not None:
+            _require_mpp(source_mpp, keypoints.moving_frame)
+        _check_points(keypoints)
+        rows = np.flatnonzero(keypoints.enabled)
+        source = np.asarray(keypoints.moving_xy, dtype=np.float64)[rows] * (source_mpp or 1.0)
+        target = np.asarray(keypoints.fixed_xy, dtype=np.float64)[rows] * target_mpp
+        return cls(keypoints, settings, rows, source, target, source_mpp, target_mpp)
+
+    def check(self) -> None:
+        """Raise what no fit could mend."""
+        kind = self.settings.kind
+        if kind in ("translation", "rigid") and self.source_mpp is None:
+            raise RegistrationError(
+                f"A {kind} transform needs the pixel size of the moving image, which is unknown.",
+                "Give it (µm per pixel), or choose similarity, affine or homography.",
+            )
+        needed = 2 if kind == "auto" else geometry.MINIMUM_PAIRS[kind]
+        if len(self.rows) < needed:
+            disabled = len(self.keypoints) - len(self.rows)
+            of = f" ({disabled} more are disabled)" if disabled else ""
+            what = "A registration" if kind == "auto" else f"The kind {kind}"
+            raise RegistrationError(
+                f"{what} needs {needed} pairs of keypoints, there are {len(self.rows)}{of}.", "Add pairs."
+            )
+        self._check_repeats()
+        self._check_line()
+        if not self.settings.allow_mirror and self._is_mirrored():
+            raise RegistrationError(
+                "The images are mirrored against one another: the keypoints fit only with one image turned over.",
+                "Flip one image, or pass --allow-mirror; with few pairs, check that no two were swapped.",
+            )
+
+    def _check_repeats(self) -> None:
+        for side, points in (("moving", self.source), ("fixed", self.target)):
+            repeats = geometry.coincident(points, _SAME_UM)
+            if repeats:
+                raise RegistrationError(
+                    f"Pairs {_and(self.rows[list(repeats[0])])} have the same point in the {side} image.",
+                    "Remove one of them: a repeated pair counts twice and hides errors.",
+                )
+
+    def _check_line(self) -> None:
+        """Three or more pairs on a line can show neither shear nor mirroring; only simple kinds stand on them."""
+        if len(self.rows) < 3 or self.settings.kind in ("translation", "rigid", "similarity"):
+            return
+        for side, points in (("moving", self.source), ("fixed", self.target)):
+            if geometry.spread_ratio(points) < geometry.COLLINEAR:
+                raise RegistrationError(
+                    f"Pairs {_and(self.rows)} lie on one line in the {side} image.",
+                    "Add a pair away from that line, or choose the kind similarity.",
+                )
+            if self.settings.kind == "homography" and geometry.is_degenerate("homography", points):
+                raise RegistrationError(
+                    f"Of pairs {_and(self.rows)} too many lie on one line in the {side} image for a homography.",
+                    "Add a pair away from that line, or choose the kind affine.",
+                )
+
+    def _is_mirrored(self) -> bool:
+        """Whether the affine fit, made robustly where pairs suffice, changes handedness."""
+        if geometry.is_degenerate("affine", self.source) or geometry.is_degenerate("affine", self.target):
+            return False
+        matrix = self._robust("affine")[0] if len(self.rows) >= 5 else geometry.fit("affine", self.source, self.target)
+        return geometry.is_mirrored(matrix, self.source)
+
+    def _robust(self, kind: TransformKind) -> tuple[FloatArray, BoolArray]:
+        return geometry.robust_fit(
+            kind,
+            self.source,
+            self.target,
+            self.settings.threshold_um,
+            seed=self.settings.seed,
+            allow_mirror=self.settings.allow_mirror,
+        )
+
+    def trusted(self) -> BoolArray:
+        """The pairs (n,) that take part in the fits."""
+        everything = np.ones(len(self.rows), dtype=bool)
+        if not self.settings.robust:
+            return everything
+        judges = _JUDGES if self.settings.kind == "auto" else (self.settings.kind,)
+        if any(self._all_agree(kind) for kind in judges):
+            return everything
+        for kind in judges:
+            mask = self._agreeing(kind)
+            if mask is not None:
+                return mask
+        if len(self.rows) <= max(3, min(geometry.MINIMUM_PAIRS[kind] for kind in judges)):
+            return everything  # too few to hold any of them against the others; a caution says so
+        raise self._at_odds(judges)
+
+    def _all_agree(self, kind: TransformKind) -> bool:
+        """With a pair to spare, whether one fit comes near all pairs."""
+        if geometry.is_degenerate(kind, self.source) or len(self.rows) <= geometry.MINIMUM_PAIRS[kind]:
+            return False
+        matrix = self._fit(kind, np.ones(len(self.rows), dtype=bool))
+        return bool((geometry.residuals(matrix, self.source, self.target) <= self.settings.threshold_um).all())
+
+    def _agreeing(self, kind: TransformKind) -> BoolArray | None:
+        """The pairs that agree, when they are at least half and more than any wrong set would reach by itself."""
+        if geometry.is_degenerate(kind, self.source) or len(self.rows) < geometry.MINIMUM_PAIRS[kind] + 2:
+            return None
+        mask = self._robust(kind)[1]
+        enough = max(geometry.MINIMUM_PAIRS[kind] + 1, (len(self.rows) + 1) // 2)
+        return mask if mask.sum() >= enough else None
+
+    def _at_odds(self, judges: tuple[TransformKind, ...]) -> RegistrationError:
+        kind = next((k for k in judges if not geometry.is_degenerate(k, self.source)), judges[-1])
+        errors = geometry.residuals(self._fit(kind, np.ones(len(self.rows), dtype=bool)), self.source, self.target)
+        worst = np.argsort(errors)[::-1][:3]
+        named = ", ".join(f"pair {self.rows[i] + 1} by {errors[i]:.1f} µm" for i in worst)
+        return RegistrationError(
+            f"The {len(self.rows)} pairs do not agree within {self.settings.threshold_um:g} µm on a {kind} transform"
+            f" (off most: {named}), and too few agree to tell which are wrong.",
+            "Check those pairs, add more, raise threshold_um, or choose another kind.",
+        )
+
+    def _fit(self, kind: TransformKind, mask: BoolArray) -> FloatArray:
+        return geometry.fit(kind, self.source[mask], self.target[mask], allow_mirror=self.settings.allow_mirror)
+
+    def _held_out(self, kind: TransformKind, mask: BoolArray) -> FloatArray:
+        return geometry.leave_one_out(
+            kind, self.source[mask], self.target[mask], allow_mirror=self.settings.allow_mirror
+        )
+
+    def candidate(self, kind: TransformKind, trusted: BoolArray) -> Candidate:
+        """The scores of one kind over the trusted pairs."""
+        if kind in ("translation", "rigid") and self.source_mpp is None:
+            return Candidate(kind, why_not="the pixel size of the moving image is unknown")
+        if trusted.sum() < geometry.MINIMUM_PAIRS[kind]:
+            return Candidate(kind, why_not=f"needs {geometry.MINIMUM_PAIRS[kind]} pairs")
+        if geometry.is_degenerate(kind, self.source[trusted]):
+            return Candidate(kind, why_not="too many pairs lie on one line")
+        left = geometry.residuals(self._fit(kind, trusted), self.source[trusted], self.target[trusted])
+        loo = self._held_out(kind, trusted)
+        why_not = "" if np.isfinite(loo).all() else "no pair to spare for a held-out error"
+        return Candidate(
+            kind, _rms(left), float(np.median(left)), float(left.max()), _rms(loo), float(np.median(loo)), why_not
+        )
+
+    def transform(self, kind: TransformKind, trusted: BoolArray) -> Transform:
+        """The fit in the units of the keypoints' frames; residuals for every pair, disabled ones too."""
+        in_um = self._fit(kind, trusted)
+        to_um = np.diag([self.source_mpp or 1.0, self.source_mpp or 1.0, 1.0])
+        matrix = geometry.scaled(np.diag([1 / self.target_mpp, 1 / self.target_mpp, 1.0]) @ in_um @ to_um)
+        points = self.keypoints
+        if not (geometry.denominator(matrix, points.moving_xy[self.rows[trusted]]) > 0).all():
+            raise RegistrationError(
+                f"The fitted {kind} turns the plane inside out among the pairs.", "Add pairs, or choose affine."
+            )
+        inlier = np.zeros(len(points), dtype=bool)
+        inlier[self.rows[trusted]] = True
+        residual_px = geometry.residuals(matrix, points.moving_xy, points.fixed_xy)
+        loo_um = residual_px * self.target_mpp  # a pair that took no part is held out already
+        loo_um[inlier] = self._held_out(kind, trusted)
+        return Transform(
+            matrix,
+            points.moving_frame,
+            points.fixed_frame,
+            kind,
+            residual_px,
+            residual_px * self.target_mpp,
+            inlier,
+            loo_um,
+        )
+
+    def cautions(self, kind: TransformKind, transform: Transform) -> Iterable[str]:
+        """Sentences a person must read."""
+        assert transform.inlier is not None and transform.residual_um is not None and transform.loo_um is not None
+        limit = self.settings.threshold_um
+        for row in self.rows[~transform.inlier[self.rows]]:
+            off = transform.residual_um[row]
+            yield f"Pair {row + 1} was left out: {off:.1f} µm off where the others put it ({limit:g} µm allowed)."
+        spare = int(transform.inlier.sum()) - geometry.MINIMUM_PAIRS[kind]
+        if spare == 0:
+            yield f"The {kind} passes through all its pairs exactly, so nothing shows their errors. Add pairs."
+        elif kind == "homography" and spare < 4:
+            yield f"A homography on {spare + 4} pairs is easily wrong away from them; 8 or more are advisable."
+        for row in np.flatnonzero(transform.inlier & (transform.loo_um > limit)):
+            yield f"Pair {row + 1} lies {transform.loo_um[row]:.1f} µm off when it is left out of the fit. Check it."
+
+
+def _recommend(candidates: dict[TransformKind, Candidate]) -> tuple[TransformKind, str]:
+    """The simplest kind whose held-out error is within `TOLERANCE` of the best, and the reason in words."""
+    held_out = {kind: c.loo_rmse_um for kind, c in candidates.items() if np.isfinite(c.loo_rmse_um)}
+    if not held_out.keys() - {"translation"}:
+        return "similarity", "similarity: with two pairs no held-out error can be had; a third would check it."
+    best = min(held_out, key=lambda kind: held_out[kind])
+    # A hundredth of a µm is beyond any click; without it exact data would be judged by rounding.
+    allowed = (1 + TOLERANCE) * held_out[best] + 0.01
+    chosen = next(kind for kind in held_out if held_out[kind] <= allowed)
+    return chosen, _reason(chosen, best, held_out)
+
+
+def _reason(chosen: TransformKind, best: TransformKind, held_out: dict[TransformKind, float]) -> str:
+    words = f"{chosen}: its held-out error is {held_out[chosen]:.2f} µm"
+    kinds = list(held_out)
+    simpler, richer = kinds[: kinds.index(chosen)], kinds[kinds.index(chosen) + 1 :]
+    if best != chosen:
+        words += f", not worse than {best}'s {held_out[best]:.2f} µm by more than {TOLERANCE:.0%}, and it needs less"
+    elif richer:
+        words += f"; {richer[0]}'s {held_out[richer[0]]:.2f} µm is no better"
+    if simpler:
+        words += f"; the simpler {simpler[-1]} has {held_out[simpler[-1]]:.2f} µm"
+    return words + "."
+
+
+def _require_mpp(mpp: float | None, frame: str) -> float:
+    value = 1.0 if mpp is None and frame.endswith("_um") else mpp
+    if value is None or not (np.isfinite(value) and value > 0):
+        raise RegistrationError(
+            f"The pixel size of the frame {frame} is {value}, not a positive number of µm.", "Give it in µm per pixel."
+        )
+    return value
+
+
+def _check_points(keypoints: Keypoints) -> None:
+    """Both sides are (n, 2), equally long, and numbers."""
+    shapes = {np.shape(keypoints.moving_xy), np.shape(keypoints.fixed_xy), (len(keypoints.enabled), 2)}
+    if len(shapes) != 1:
+        raise RegistrationError(
+            f"The moving points have shape {np.shape(keypoints.moving_xy)}, the fixed {np.shape(keypoints.fixed_xy)}.",
+            "Each pair needs one point (x, y) in either image.",
+        )
+    whole = np.isfinite(keypoints.moving_xy).all(axis=1) & np.isfinite(keypoints.fixed_xy).all(axis=1)
+    if not whole.all():
+        raise RegistrationError(
+            f"Pair {_and(np.flatnonzero(~whole))} holds a value that is not a number.", "Set it again."
+        )
+
+
+def _and(rows: IntArray) -> str:
+    """Rows counted from 1: '3 and 7', '1, 2 and 5'."""
+    names = [str(int(row) + 1) for row in rows]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _rms(values: FloatArray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
