@@ -38,13 +38,14 @@ def level_shapes(yx_shape: tuple[int, int]) -> list[tuple[int, int]]:
 def halved(block: FloatArray) -> FloatArray:
     """(…, rows, columns) to half of each, rounded up: the mean of the up to four values that are not NaN."""
     odd = [(0, side % 2) for side in block.shape[-2:]]
-    even = np.pad(block, [(0, 0)] * (block.ndim - 2) + odd, constant_values=np.nan)
-    parts = [even[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]
-    out: FloatArray = (parts[0] + parts[1] + parts[2] + parts[3]) * np.float32(0.25)
-    holes = np.isnan(out)
-    corners = np.stack([part[holes] for part in parts])
-    count = (~np.isnan(corners)).sum(axis=0)
-    out[holes] = np.nansum(corners, axis=0) / np.where(count == 0, np.nan, count)
+    even = np.pad(block, [(0, 0)] * (block.ndim - 2) + odd, constant_values=np.nan) if any(map(any, odd)) else block
+    upper, lower = even[..., ::2, :], even[..., 1::2, :]
+    rows = upper + lower
+    out: FloatArray = (rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25)
+    # Background stays NaN; only its rim, where some of the four are there, is averaged anew.
+    rows = np.fmax(upper, lower)
+    rim = np.isnan(out) & ~np.isnan(np.fmax(rows[..., ::2], rows[..., 1::2]))
+    out[rim] = np.nanmean([even[..., i::2, j::2][rim] for i in (0, 1) for j in (0, 1)], axis=0)
     return out
 
 
