@@ -97,7 +97,7 @@ def test_deselected_spots_leave_with_their_counts_and_are_told(write: Write) -> 
     assert units is not None
     assert units.ids.tolist() == ["9x20", "12x5"]
     assert units.library.tolist() == [3.0, 2.0]
-    assert any("1 spots with selected = 0" in e.text for e in told if isinstance(e, Note))
+    assert any("1 of 4 spots in spots.tsv have selected = 0" in e.text for e in told if isinstance(e, Note))
 
 
 def test_a_spot_table_without_selected_keeps_all(write: Write) -> None:

@@ -131,9 +131,8 @@ def _tell(table: _Spots, with_counts: int, kept: int, on_event: OnEvent) -> None
     if without:
         on_event(Note(f"{without} of {len(table.ids)} spots in {table.path.name} have no counts and are left out."))
     if with_counts > kept:
-        on_event(
-            Note(f"{with_counts - kept} spots with selected = 0 in {table.path.name} are left out with their counts.")
-        )
+        dropped = f"{with_counts - kept} of {len(table.ids)} spots in {table.path.name}"
+        on_event(Note(f"{dropped} have selected = 0 and are left out with their counts."))
 
 
 # Spots

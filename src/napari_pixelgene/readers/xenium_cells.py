@@ -91,7 +91,11 @@ def read_cells(bundle: Path, on_event: OnEvent = silent) -> Units:
             "Take both files from the same run.",
         )
     if len(ids) > len(barcodes):
-        on_event(Note(f"{len(ids) - len(barcodes)} cells in {cells_path.name} have no counts and are left out."))
+        on_event(
+            Note(
+                f"{len(ids) - len(barcodes)} of {len(ids)} cells in {cells_path.name} have no counts and are left out."
+            )
+        )
     place = np.array([row[cell] for cell in barcodes], dtype=np.int64)
     return Units(np.array(barcodes), xy[place], counts[:, features.gene_rows], genes, Footprint("point"), "stage_um")
 

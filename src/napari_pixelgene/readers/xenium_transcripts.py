@@ -130,7 +130,7 @@ def _refuse_lost(path: Path, first: int, keep: BoolArray, xy: FloatArray) -> Non
 def _tell(path: Path, found: Survey, unknown: dict[str, int], min_qv: float, on_event: OnEvent) -> dict[str, str]:
     """Say what is left out; the same words for reports."""
     left_out = {
-        "controls": (found.controls, "are controls, not genes"),
+        "controls": (found.controls, "are controls"),
         "qv": (found.low_quality, f"have a quality (QV) below {min_qv:g}"),
         "unknown": (
             sum(unknown.values()),
