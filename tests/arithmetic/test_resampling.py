@@ -11,6 +11,7 @@ from napari_pixelgene.arithmetic.resampling import (
     area_average,
     choose_level,
     halve,
+    level_scale,
     resample,
     taps,
     work_pixels,
@@ -133,13 +134,26 @@ def test_only_the_region_of_the_right_level_is_read():
     assert inside.all() and levels[1].reads == 1 and levels[1].largest[0] <= 66
 
 
-def test_level_ratios_come_from_shapes_on_each_axis():
-    # 1001 rows halve to 501, so a level row is 1.998 rows of level 0 while a column is exactly 2.
-    ramp = np.broadcast_to((np.arange(501) / 2)[:, None, None], (501, 600, 1)).astype(np.float32)
-    levels = [np.zeros((1001, 1200, 1), np.float32), ramp]
-    out, _ = resample(levels, 4.0, box(200, 0, 1, 1))
-    scale = 4 * 501 / 1001
-    assert out[0, 0, 0] == pytest.approx(((200.5 * scale) - 0.5) / 2, abs=0.01)
+@pytest.mark.parametrize(
+    ("full", "level", "scale"),
+    [(1001, 501, 2), (1001, 500, 2), (1333, 334, 4), (1333, 333, 4), (100, 67, 100 / 67), (80, 80, 1), (5, 1, 5)],
+)
+def test_a_level_is_a_whole_number_coarser_where_one_explains_its_length(full, level, scale):
+    assert level_scale(full, level) == pytest.approx(scale)
+
+
+@pytest.mark.parametrize("kept", [334, 333])
+def test_a_far_pixel_of_a_coarse_level_is_where_its_pixels_were(kept):
+    # 1,333 rows shrunk by 4 leave one over: a writer pads it (334) or drops it (333).
+    rows = np.arange(1333) // 4
+    ramp = np.broadcast_to(np.arange(kept)[:, None, None], (kept, 60, 1)).astype(np.float32)
+    levels = [np.zeros((1333, 240, 1), np.float32), ramp]
+    out, inside = resample(levels, 5.0, box(200, 0, 70, 1))
+    for i in (0, 40, 65):
+        assert out[i, 0, 0] == pytest.approx(rows[(200 + i) * 5 : (201 + i) * 5].mean(), abs=1e-3)
+    assert inside[:67].all() and not inside[67:].any(), "1,333 rows end within output row 266"
+    last = 333 if kept == 334 else 332
+    assert out[66, 0, 0] == pytest.approx((2 * 332 + last) / 3, abs=1e-3)
 
 
 def test_a_finer_target_interpolates_between_centres():

@@ -12,7 +12,7 @@ from napari_pixelgene.arithmetic.tiles import Span, Tile
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note
 from napari_pixelgene.readers.images import needs_pyramid, read_image
-from napari_pixelgene.readers.tiff import ColourView, read_channels, rgb_of_ycbcr
+from napari_pixelgene.readers.tiff import read_channels, rgb_of_ycbcr
 
 SLIDES = Path(__file__).parents[2].parent / "shared" / "data" / "slides"
 OME = {"PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.25, "PhysicalSizeYUnit": "µm"}
@@ -97,7 +97,7 @@ def test_colours_stored_first_read_as_rows_columns_colours(tmp_path, planar):
     how = {"photometric": "rgb", "planarconfig": "separate"} if planar == "separate" else {"photometric": planar}
     tifffile.imwrite(path, np.moveaxis(image, -1, 0), tile=(64, 64), metadata={"axes": "CYX", **OME}, **how)
     level = read_image(path, on_event=events.append).levels[0]
-    assert isinstance(level, ColourView) and level.shape == image.shape and level.chunks == (64, 64, 3)
+    assert not isinstance(level, np.ndarray) and level.shape == image.shape and level.chunks == (64, 64, 3)
     np.testing.assert_array_equal(level[100:200:3, 17], image[100:200:3, 17])
     np.testing.assert_array_equal(level[-5:, 10:20, 1], image[-5:, 10:20, 1])
     assert ("red, green and blue" in told(events)) == (planar == "minisblack")
@@ -137,6 +137,18 @@ def test_strips_and_plain_data_read_by_region(tmp_path, how):
     level = read_image(tmp_path / "a.tif").levels[0]
     np.testing.assert_array_equal(np.asarray(level[33:77, 5:9]), image[33:77, 5:9])
     assert isinstance(level, np.memmap) == (how == {})
+
+
+def test_data_compressed_in_one_piece_is_decoded_once_and_refused_when_huge(tmp_path, monkeypatch):
+    image = picture()
+    tifffile.imwrite(tmp_path / "a.tif", image, compression="zlib", rowsperstrip=301)
+    level = read_image(tmp_path / "a.tif").levels[0]
+    assert level.chunks == (301, 443, 3)
+    np.testing.assert_array_equal(level[33:77, 5:9], image[33:77, 5:9])
+    assert level.read(slice(0, 1), slice(0, 1)).base is level.read(slice(0, 1), slice(0, 1)).base
+    monkeypatch.setattr("napari_pixelgene.readers.plain_image.MAX_PIXELS", 1000)
+    with pytest.raises(InputError, match=r"decoded whole.*vips"):
+        read_image(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ _PATCH_PX = 4096
 _STRIP_BYTES = 1 << 21
 
 
-class _Lazy(Protocol):
+class LazyPixels(Protocol):
+    """What is asked of a level: shape, dtype, and slices that turn into numpy."""
+
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property
@@ -55,7 +57,7 @@ class Taps:
         if not self.inside.any():
             return Span(0, 0)
         first = self.first[self.inside]
-        return Span(int(first[0]), min(int(first[-1]) + self.weights.shape[1], size))
+        return Span(min(int(first[0]), size - 1), min(int(first[-1]) + self.weights.shape[1], size))
 
     def kept(self) -> Taps:
         """Only the outputs inside."""
@@ -70,16 +72,27 @@ def choose_level(downsamples: Sequence[float], wanted: float) -> int:
     return max(fine, key=lambda i: (downsamples[i], -i))
 
 
-def taps(span: Span, scale: float, size: int) -> Taps:
-    """Weights for outputs `span`, each `scale` source samples wide, over an axis of `size` samples.
+def level_scale(full: int, level: int) -> float:
+    """Level-0 pixels a pixel of a level, along one axis, from the two lengths.
 
+    Writers shrink by a whole number and drop or pad the odd edge, so where a whole number explains the
+    lengths it is the scale; their ratio would be off by up to a pixel of the level at the far edge.
+    """
+    whole = max(1, round(full / level))
+    return float(whole) if full // whole <= level <= -(-full // whole) else full / level
+
+
+def taps(span: Span, scale: float, extent: float) -> Taps:
+    """Weights for outputs `span`, each `scale` source samples wide, over an axis of `extent` samples.
+
+    The extent may end within the last sample, or behind it: then the last stands for what is missing.
     Shrinking takes the exact mean over the covered stretch; enlarging interpolates between centres.
     """
     edges = np.arange(span.start, span.stop + 1, dtype=np.int64) * np.float64(scale)
-    low, high = np.clip(edges[:-1], 0, size), np.clip(edges[1:], 0, size)
+    low, high = np.clip(edges[:-1], 0, extent), np.clip(edges[1:], 0, extent)
     inside = (high - low) > _SLIVER * scale
     if scale * _LEVEL_SLACK < 1:
-        first, weights = _between_centres((np.arange(span.start, span.stop) + 0.5) * scale - 0.5, size)
+        first, weights = _between_centres((np.arange(span.start, span.stop) + 0.5) * scale - 0.5, int(np.ceil(extent)))
     else:
         first, weights = _covered(low, high, int(np.ceil(scale)) + 1)
     return Taps(first, np.where(inside[:, None], weights, 0).astype(np.float32), inside)
@@ -101,15 +114,15 @@ def _between_centres(at: Array, size: int) -> tuple[Array, Array]:
 
 
 def area_average(
-    block: Array, origin: tuple[int, int], scale: tuple[float, float], tile: Tile, yx_shape: tuple[int, int]
+    block: Array, origin: tuple[int, int], scale: tuple[float, float], tile: Tile, extent: tuple[float, float]
 ) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Average a block of source pixels over the output pixels of `tile`.
 
     `block` (rows, columns, …) holds the source from `origin` (row, column) on and must reach as far as
-    the tile does; `scale` (row, column) is source pixels an output pixel, `yx_shape` the whole source.
+    the tile does; `scale` (row, column) is source pixels an output pixel, `extent` the whole source.
     Returns float32 (h, w, …), 0 where nothing covers, and `inside` (h, w).
     """
-    rows, columns = (taps(s, k, n) for s, k, n in zip((tile.rows, tile.columns), scale, yx_shape, strict=True))
+    rows, columns = (taps(s, k, n) for s, k, n in zip((tile.rows, tile.columns), scale, extent, strict=True))
     inside = rows.inside[:, None] & columns.inside[None, :]
     out = np.zeros((*tile.yx_shape, *block.shape[2:]), dtype=np.float32)
     if inside.any():
@@ -151,19 +164,20 @@ def _weigh_columns(block: Array, first: Array, weights: Array) -> Array:
     return out
 
 
-def resample(levels: Sequence[_Lazy], ratio: float, tile: Tile) -> tuple[Array, npt.NDArray[np.bool_]]:
+def resample(levels: Sequence[LazyPixels], ratio: float, tile: Tile) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Output pixels of `tile`, each `ratio` level-0 pixels a side, from the nearest finer level.
 
     `levels` are (rows, columns, …), finest first; the tile may leave the image. Returns float32
     (h, w, …), 0 outside, and `inside` (h, w). Reads the covered region only, piece by piece where it is large.
     """
     full = levels[0].shape
-    level = levels[choose_level([full[0] / lv.shape[0] for lv in levels], ratio)]
-    scale = (ratio * level.shape[0] / full[0], ratio * level.shape[1] / full[1])
+    level = levels[choose_level([level_scale(full[0], lv.shape[0]) for lv in levels], ratio)]
+    down = (level_scale(full[0], level.shape[0]), level_scale(full[1], level.shape[1]))
+    scale, extent = (ratio / down[0], ratio / down[1]), (full[0] / down[0], full[1] / down[1])
     out = np.zeros((*tile.yx_shape, *level.shape[2:]), dtype=np.float32)
     inside = np.zeros(tile.yx_shape, dtype=np.bool_)
     for part in _parts(tile, max(scale)):
-        out[part.within(tile)], inside[part.within(tile)] = _resample_part(level, scale, part)
+        out[part.within(tile)], inside[part.within(tile)] = _resample_part(level, scale, extent, part)
     return out, inside
 
 
@@ -177,18 +191,19 @@ def _parts(tile: Tile, scale: float) -> Iterator[Tile]:
         )
 
 
-def _resample_part(level: _Lazy, scale: tuple[float, float], tile: Tile) -> tuple[Array, npt.NDArray[np.bool_]]:
-    yx_shape = (level.shape[0], level.shape[1])
-    rows = taps(tile.rows, scale[0], yx_shape[0]).reads(yx_shape[0])
-    columns = taps(tile.columns, scale[1], yx_shape[1]).reads(yx_shape[1])
+def _resample_part(
+    level: LazyPixels, scale: tuple[float, float], extent: tuple[float, float], tile: Tile
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    rows = taps(tile.rows, scale[0], extent[0]).reads(level.shape[0])
+    columns = taps(tile.columns, scale[1], extent[1]).reads(level.shape[1])
     if not rows.size or not columns.size:
         return np.zeros((*tile.yx_shape, *level.shape[2:]), np.float32), np.zeros(tile.yx_shape, np.bool_)
     block = np.asarray(level[rows.as_slice(), columns.as_slice()])
-    return area_average(block, (rows.start, columns.start), scale, tile, yx_shape)
+    return area_average(block, (rows.start, columns.start), scale, tile, extent)
 
 
 def work_pixels(
-    levels: Sequence[_Lazy], mpp: float, work_mpp: float, tile: Tile
+    levels: Sequence[LazyPixels], mpp: float, work_mpp: float, tile: Tile
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """The work pixels of `tile`: RGB uint8 (h, w, 3), white outside the image, and `inside` (h, w).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_pixelgene.arithmetic.resampling import level_scale
 from napari_pixelgene.elements.arrays import LazyArray
 from napari_pixelgene.errors import InputError
 
@@ -54,6 +55,6 @@ class Image:
         return self.mpp
 
     def downsample(self, level: int) -> tuple[float, float]:
-        """Exact (row, column) ratio of level-0 to `level` pixels; levels are rounded, so the axes may differ."""
+        """(row, column) level-0 pixels a pixel of `level`, by `resampling.level_scale`."""
         full, coarse = self.levels[0].shape, self.levels[level].shape
-        return full[0] / coarse[0], full[1] / coarse[1]
+        return level_scale(full[0], coarse[0]), level_scale(full[1], coarse[1])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from napari_pixelgene.elements.arrays import Array
+from napari_pixelgene.elements.arrays import Array, LazyArray
 
 
 class RegionView(ABC):
@@ -47,6 +48,41 @@ class RegionView(ABC):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         whole = self[...]
         return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+class KeptView(RegionView):
+    """An array that can only be made whole: on the first read, once, and then kept. `chunks` is its whole shape."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.chunks, self.dtype = shape, shape, dtype
+        self._lock = Lock()
+        self._whole: Array | None = None
+
+    @abstractmethod
+    def whole(self) -> Array:
+        """Make the array."""
+
+    def read(self, rows: slice, columns: slice) -> Array:
+        """The block, from the kept array."""
+        with self._lock:
+            if self._whole is None:
+                self._whole = self.whole()
+        return self._whole[rows, columns]
+
+
+class ChannelsLast(RegionView):
+    """A (channel, row, column) array seen as (row, column, channel)."""
+
+    def __init__(self, source: LazyArray) -> None:
+        channels, rows, columns = (int(n) for n in source.shape)
+        self.shape, self.dtype = (rows, columns, channels), np.dtype(source.dtype)
+        sides: tuple[int, ...] = getattr(source, "chunks", source.shape)
+        self.chunks = (sides[1], sides[2], channels)
+        self._source = source
+
+    def read(self, rows: slice, columns: slice) -> Array:
+        """The block with its channels behind."""
+        return np.moveaxis(np.asarray(self._source[:, rows, columns]), 0, -1)
 
 
 def _one_pick_an_axis(key: Any, ndim: int) -> tuple[Any, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import BinaryIO, Literal
 
 import imagecodecs
@@ -17,14 +16,13 @@ import numpy as np
 
 from napari_pixelgene.elements.arrays import Array
 from napari_pixelgene.elements.image import Image
-from napari_pixelgene.elements.views import RegionView
+from napari_pixelgene.elements.views import KeptView
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers import pixel_size
 
 # Decoding is whole: 1.5 Gpx are 4.5 GB of RGB.
 MAX_PIXELS = 1_500_000_000
-CONVERT = "Convert it to a tiled pyramid first: vips tiffsave {name} {stem}.tif --tile --pyramid --bigtiff"
 _TAIL_BYTES = 1 << 20
 _PNG_COLOURS = {0: "greyscale", 2: "RGB", 3: "an indexed palette", 4: "greyscale with transparency", 6: "RGB"}
 _JPEG_COLOURS = {1: "greyscale", 3: "RGB", 4: "CMYK"}
@@ -48,20 +46,16 @@ class Header:
         return self.yx_shape[0] * self.yx_shape[1]
 
 
-class DecodedImage(RegionView):
-    """A JPEG or PNG that is decoded whole when first read; `chunks` is its whole shape."""
+class DecodedImage(KeptView):
+    """A JPEG or PNG, decoded whole when first read; a fourth channel is left out."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        self.shape, self.chunks, self.dtype = shape, shape, np.dtype(np.uint8)
-        self._path, self._lock = path, Lock()
-        self._pixels: Array | None = None
+    def __init__(self, path: Path, yx_shape: tuple[int, int]) -> None:
+        super().__init__((*yx_shape, 3), np.dtype(np.uint8))
+        self._path = path
 
-    def read(self, rows: slice, columns: slice) -> Array:
-        """The block, from the decoded image."""
-        with self._lock:
-            if self._pixels is None:
-                self._pixels = decode(self._path)[..., : self.shape[2]]
-        return self._pixels[rows, columns]
+    def whole(self) -> Array:
+        """All pixels."""
+        return decode(self._path)[..., :3]
 
 
 def is_plain(path: Path) -> bool:
@@ -79,15 +73,21 @@ def read_plain(path: Path, mpp: float | None = None, on_event: OnEvent = silent)
             f"{path} is {header.colours} with {header.bits} bits; an H&E is RGB with 8.",
             "Export the colour scan of the slide as 8-bit RGB.",
         )
-    if header.pixels > MAX_PIXELS:
-        raise InputError(
-            f"{path} has {header.pixels:,} pixels and must be decoded whole; the limit is {MAX_PIXELS:,}.",
-            CONVERT.format(name=path.name, stem=path.stem),
-        )
+    require_decodable(path, header.pixels)
     if header.alpha:
         on_event(Note(f"{path.name} has a transparency channel; it is left out.", stage="image"))
     size = pixel_size.settle(path, None, mpp, on_event)
-    return Image((DecodedImage(path, (*header.yx_shape, 3)),), size, path, path.name.split(".")[0])
+    return Image((DecodedImage(path, header.yx_shape),), size, path, path.name.split(".")[0])
+
+
+def require_decodable(path: Path, pixels: int) -> None:
+    """Refuse an image that is too large to be decoded whole, and name a converter."""
+    if pixels > MAX_PIXELS:
+        raise InputError(
+            f"{path} has {pixels:,} pixels and must be decoded whole; the limit is {MAX_PIXELS:,}.",
+            f"Convert it to a tiled pyramid first: vips tiffsave {path.name} {path.stem}-tiled.tif "
+            "--tile --pyramid --bigtiff",
+        )
 
 
 def decode(path: Path) -> Array:

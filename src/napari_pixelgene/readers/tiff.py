@@ -19,10 +19,11 @@ import zarr
 
 from napari_pixelgene.elements.arrays import Array, LazyArray
 from napari_pixelgene.elements.image import Image
-from napari_pixelgene.elements.views import RegionView
+from napari_pixelgene.elements.views import ChannelsLast, KeptView, RegionView
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers import pixel_size
+from napari_pixelgene.readers.plain_image import require_decodable
 from napari_pixelgene.readers.tiff_directories import reach
 
 _APERIO_YCBCR = 33003
@@ -30,23 +31,29 @@ _CHANNEL_AXES = "CQI"
 
 
 class ColourView(RegionView):
-    """Rows, columns and three colours of a level stored with another axis order, an alpha, or as YCbCr."""
+    """The first three of a level's channels, as RGB also where they are stored as YCbCr."""
 
-    def __init__(self, source: LazyArray, first: bool, ycbcr: bool = False) -> None:
-        rows, columns = source.shape[1:3] if first else source.shape[:2]
-        self.shape = (int(rows), int(columns), 3)
-        self.dtype = np.dtype(source.dtype)
-        sides = _chunks(source)[1:3] if first else _chunks(source)[:2]
-        self.chunks = (*sides, 3)
-        self._source, self._first, self._ycbcr = source, first, ycbcr
+    def __init__(self, source: LazyArray, ycbcr: bool = False) -> None:
+        self.shape, self.dtype = (int(source.shape[0]), int(source.shape[1]), 3), np.dtype(source.dtype)
+        self.chunks = (*_chunks(source)[:2], 3)
+        self._source, self._ycbcr = source, ycbcr
 
     def read(self, rows: slice, columns: slice) -> Array:
         """RGB of the block."""
-        if self._first:
-            block = np.moveaxis(np.asarray(self._source[slice(0, 3), rows, columns]), 0, -1)
-        else:
-            block = np.asarray(self._source[rows, columns, slice(0, 3)])
+        block = np.asarray(self._source[rows, columns, slice(0, 3)])
         return rgb_of_ycbcr(block) if self._ycbcr else block
+
+
+class WholeStrip(KeptView):
+    """A level compressed in one piece, which can only be decoded whole."""
+
+    def __init__(self, source: LazyArray) -> None:
+        super().__init__(tuple(int(n) for n in source.shape), np.dtype(source.dtype))
+        self._source = source
+
+    def whole(self) -> Array:
+        """All pixels."""
+        return np.asarray(self._source[...])
 
 
 class PlaneView(RegionView):
@@ -103,7 +110,7 @@ def read_channels(path: Path, mpp: float | None = None, on_event: OnEvent = sile
             f"{path} has the axes {axes} {chosen.shape}; a morphology image has rows, columns and perhaps channels.",
             "Give the focus or maximum projection of a stack, and an H&E as the H&E.",
         )
-    arrays = [_array(chosen, i) for i in range(len(chosen.levels))]
+    arrays = [_array(path, chosen, i) for i in range(len(chosen.levels))]
     size = pixel_size.settle(path, _stated_size(tiff, chosen, on_event), mpp, on_event)
     names = _channel_names(tiff, path, 1 if axes == "YX" else chosen.shape[0])
     if axes == "YX":
@@ -147,13 +154,16 @@ def _last_byte(page: Any) -> int:
     return int((offsets[:both] + counts[:both]).max(initial=0))
 
 
-def _array(series: Any, level: int) -> LazyArray:
+def _array(path: Path, series: Any, level: int) -> LazyArray:
     at = series.levels[level]
     if at.keyframe.is_memmappable and at.dataoffset is not None:
         mapped: LazyArray = at.asarray(out="memmap")
         return mapped
     array: Any = zarr.open(series.aszarr(level=level), mode="r")
-    return array  # type: ignore[no-any-return]
+    if array.chunks != array.shape:
+        return array  # type: ignore[no-any-return]
+    require_decodable(path, array.size)
+    return WholeStrip(array)
 
 
 def _chunks(source: LazyArray) -> tuple[int, ...]:
@@ -175,9 +185,9 @@ def _colour(path: Path, series: Any, index: int, level: Any, on_event: OnEvent) 
         )
     if index == 0:
         _tell_colours(path, axes, shape, on_event)
-    source = _array(series, index)
+    source = ChannelsLast(_array(path, series, index)) if first else _array(path, series, index)
     ycbcr = int(level.keyframe.compression) == _APERIO_YCBCR
-    return ColourView(source, first, ycbcr) if first or ycbcr or shape[-1] == 4 else source
+    return ColourView(source, ycbcr) if ycbcr or source.shape[2] == 4 else source
 
 
 def _not_an_he(path: Path, axes: str, shape: tuple[int, ...]) -> InputError:
