@@ -176,6 +176,22 @@ def test_flags_win_over_names(make: Make) -> None:
     assert accepted(make(table)) == [("BLANK_0006", 1.0, 2.0)]
 
 
+def test_a_row_flagged_as_no_gene_or_without_name_or_class_is_left_out(make: Make) -> None:
+    table = columns(flags=("is_gene", "codeword_category"))
+    gene, name, category = (table[c].to_pylist() for c in ("is_gene", "feature_name", "codeword_category"))
+    gene[0], name[1], category[3] = False, None, None
+    table |= {"is_gene": pa.array(gene), "feature_name": pa.array(name), "codeword_category": pa.array(category)}
+    assert accepted(make(table)) == [ACCEPTED[3]]
+
+
+def test_a_lost_position_is_numbered_over_batches(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xenium_transcripts, "_BATCH_ROWS", 2)
+    table = columns()
+    table["y_location"] = pa.array([1.0] * 12 + [float("inf")], pa.float32())
+    with pytest.raises(InputError, match="transcript 13"):
+        accepted(make(table))
+
+
 def test_genes_come_from_the_matrix_then_the_panel(make: Make) -> None:
     bundle = make()
     targets = [("ERBB2", "ENSG02", "gene"), ("CD8A", "ENSG01", "gene"), ("MyGene", "", "gene"), ("x", "y", "control")]
