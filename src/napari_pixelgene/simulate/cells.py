@@ -123,6 +123,7 @@ class Population:
             _Row(0, 4.4, 6.4, 1.0, EPITHELIAL),
             _Row(1, 12.0, 7.4, 0.75, EPITHELIAL),
             _Row(2, 0.2, 17.0, 0.7, MYOEPITHELIAL),
+            _Row(3, 19.5, 9.0, 0.4, EPITHELIAL),
         )
         parts = [self._lining_row(glands, row) for row in rows]
         return Seeds(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Seeds)))
@@ -130,18 +131,16 @@ class Population:
     def _lining_row(self, glands: Glands, row: _Row) -> Seeds:
         """One row of cells of every gland; those that another gland swallows are left out."""
         count = np.maximum(2 * np.pi * (glands.radius_um - row.depth_um) / row.step_um, 0).astype(int)
-        which, slot = (
-            np.repeat(np.arange(len(count)), count),
-            np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count),
-        )
+        which = np.repeat(np.arange(len(count)), count)
+        slot = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         place = glands.place[which]
         draw = uniform(self.settings.seed, _LINING, place[:, :1], place[:, 1:], row.number, slot[:, None], np.arange(3))
         turn = (slot + 0.5 * row.number + 0.5 * (draw[:, 0] - 0.5)) / np.maximum(count[which], 1) * 2 * np.pi
-        depth = row.depth_um + (2.6 * (draw[:, 1] - 0.5) if row.number < 2 else 0)
+        depth = row.depth_um + (2.6 * (draw[:, 1] - 0.5) if row.kind == EPITHELIAL else 0)
         ray = np.exp(1j * turn)
         away = ray * (glands.outline_um(ray, which) - depth)
         xy = glands.xy_um[which] + np.stack([away.real, away.imag], axis=1)
-        kind = np.where((draw[:, 1] < 0.04) & (row.number < 2), LYMPHOCYTE, row.kind)
+        kind = np.where((draw[:, 1] < 0.04) & (row.kind == EPITHELIAL), LYMPHOCYTE, row.kind)
         angle = turn + (np.pi / 2 if row.kind == MYOEPITHELIAL else 0)
         seeds = Seeds(xy, kind, angle + 0.5 * (draw[:, 0] - 0.5))
         own = (draw[:, 2] < row.share) & (self.architecture.depth_um(xy) < depth + 0.3)
@@ -199,9 +198,9 @@ class _Row:
 
 def _density_mm2(here: Fields) -> FloatArray:
     """Cells per mm² that are not epithelium."""
-    stroma = np.clip(2500 - 550 * here.collagen, 900, 4200) + 1100 * np.exp(-np.abs(here.depth_um + 14) / 8)
-    density = stroma * (1 - here.immune) + 13_000 * here.immune
-    density = np.where(here.in_fat, np.where(here.septum_um < 1.6, 5200.0, 0.0), density)
+    stroma = np.clip(3300 - 550 * here.collagen, 1800, 4800) + 900 * np.exp(-np.abs(here.depth_um + 14) / 8)
+    density = stroma * (1 - here.immune) + 10_000 * here.immune
+    density = np.where(here.in_fat, np.where(here.septum_um < 2.2, 7000.0, 0.0), density)
     return np.where((here.depth_um > -2.5) | (here.inside_um < 3), 0.0, density)
 
 

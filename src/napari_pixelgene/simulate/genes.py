@@ -22,11 +22,12 @@ from napari_pixelgene.simulate.settings import SimulationSettings
 from napari_pixelgene.simulate.tissue import Architecture
 
 GROUPS = ("types", "architecture", "gradient", "hidden")
-# Transcripts of a cell of each kind against an average one: small round cells hold few.
-_TOTAL = np.array([1.15, 0.9, 1.35, 1.0, 0.55, 1.2, 0.7])
+# Transcripts of a cell of each kind against an average one: small round cells hold few, lone ones many, so that the
+# depth of a place varies less than its crowding.
+_TOTAL = np.array([0.72, 0.7, 1.5, 1.4, 0.5, 1.5, 2.6])
 _SIZE_SD = 0.25
 _HIDDEN_SD = 0.8
-_HIDDEN_WEIGHT = 1.5  # abundance of a hidden gene against a visible one
+_HIDDEN_WEIGHT = 2.0  # abundance of a hidden gene against a visible one
 _SIZE, _FIELD, _PANEL = 31, 32, 33
 
 

@@ -92,7 +92,7 @@ class Architecture:
             self.inside_um(xy_um),
             depth,
             wall,
-            self._fat.at(xy_um)[:, 0] - 1.3,
+            self._fat.at(xy_um)[:, 0] - 1.45,
             self._septum(xy_um),
             self.immune(xy_um) * (depth < 0),
             self.collagen(xy_um),
@@ -135,9 +135,9 @@ class Architecture:
         draw = uniform(self.settings.seed, _GLAND, place[:, :1], place[:, 1:], np.arange(8))
         xy = (place + 0.22 + 0.56 * draw[:, :2]) * GLAND_PITCH_UM
         grade = self.grade(xy)
-        radius = 36 + 30 * draw[:, 2]
-        wall = np.clip(20 + 4 * grade + 6 * draw[:, 3], 15, 34)
-        present = (draw[:, 4] < 0.85) & (self._fat.at(xy)[:, 0] < 1.05) & (self.inside_um(xy) > 25)
+        radius = 35 + 29 * draw[:, 2]
+        wall = np.clip(23 + 4 * grade + 8 * draw[:, 3], 17, 40)
+        present = (draw[:, 4] < 0.85) & (self._fat.at(xy)[:, 0] < 1.2) & (self.inside_um(xy) > 25)
         return Glands(place, xy, np.where(present, radius, -1e4), wall, draw[:, 5:8] * 2 * np.pi)
 
     def _depth(self, xy_um: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,9 @@ from napari_pixelgene.simulate.placement import morphology_shape
 from napari_pixelgene.simulate.settings import MORPHOLOGY_MPP
 
 # How far molecules lie from the centre of their cell, a kind each: standard deviation in µm along x and y.
-SPREAD_UM = np.array([3.2, 3.0, 4.0, 3.4, 2.4, 3.8, 3.0])
+SPREAD_UM = np.array([3.2, 3.2, 4.6, 4.0, 2.4, 3.8, 5.0])
+# Some drift farther off, into lumina and fat.
+DRIFTED, DRIFT_UM = 0.3, 9.0
 ACCEPTED = 0.88  # share of molecules decoded with a quality of 20 or more
 CONTROL_SHARE = 0.004  # of all rows
 PROBES, CODEWORDS, UNASSIGNED = 20, 41, 30
@@ -50,7 +52,8 @@ def molecules_of(detection: Detection, expression: Expression, column: int, row:
     counts = rng.poisson(expression.rates(cells) / ACCEPTED)
     drawn = (np.repeat(axis, counts.ravel()) for axis in np.indices(counts.shape).reshape(2, -1))
     source, gene = (np.asarray(d, dtype=np.int64) for d in drawn)
-    xy = cells.xy_um[source] + rng.standard_normal((len(source), 2)) * SPREAD_UM[cells.kind[source]][:, None]
+    spread = np.where(rng.random(len(source)) < DRIFTED, DRIFT_UM, SPREAD_UM[cells.kind[source]])
+    xy = cells.xy_um[source] + rng.standard_normal((len(source), 2)) * spread[:, None]
     feature, xy = _with_controls(gene, xy, n_genes, rng)
     order = rng.permutation(len(xy))
     return _decoded(detection, feature[order], xy[order], rng)

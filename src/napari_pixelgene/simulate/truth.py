@@ -22,12 +22,12 @@ from napari_pixelgene.simulate.cells import KINDS, Cells, Population
 from napari_pixelgene.simulate.detection import Detection
 from napari_pixelgene.simulate.genes import Expression
 from napari_pixelgene.simulate.settings import MORPHOLOGY_MPP, SimulationSettings
-from napari_pixelgene.simulate.transcripts import SPREAD_UM
+from napari_pixelgene.simulate.transcripts import DRIFT_UM, DRIFTED, SPREAD_UM
 
 SUPERPIXEL_UM = 8.0
 _CHUNK = 512
 _GENES_AT_ONCE = 32
-_REACH = 2  # superpixels on either side of the one a cell lies in: 16 µm hold four standard deviations
+_REACH = 5  # superpixels on either side of the one a cell lies in: 40 µm hold four standard deviations of the drift
 
 
 def lattice_shape(settings: SimulationSettings) -> tuple[int, int]:
@@ -98,11 +98,9 @@ def expected(population: Population, expression: Expression, tile: Tile, genes: 
 
 def shares(cells: Cells, tile: Tile) -> csr_array:
     """Which part of each cell's molecules falls into each superpixel of a tile, (cells, superpixels)."""
-    spread = SPREAD_UM[cells.kind]
     first = np.floor(cells.xy_um / SUPERPIXEL_UM).astype(np.int64) - _REACH
     edges = (first[:, :, None] + np.arange(2 * _REACH + 2)) * SUPERPIXEL_UM - cells.xy_um[:, :, None]
-    part = np.diff(ndtr(edges / spread[:, None, None]), axis=2)  # (cells, xy, 5)
-    weight = part[:, 1, :, None] * part[:, 0, None, :]
+    weight = (1 - DRIFTED) * _boxes(edges / SPREAD_UM[cells.kind][:, None, None]) + DRIFTED * _boxes(edges / DRIFT_UM)
     column = first[:, 0, None, None] - tile.columns.start + np.arange(2 * _REACH + 1)[None, None, :]
     row = first[:, 1, None, None] - tile.rows.start + np.arange(2 * _REACH + 1)[None, :, None]
     height, width = tile.yx_shape
@@ -110,6 +108,12 @@ def shares(cells: Cells, tile: Tile) -> csr_array:
     keep = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     cell = np.broadcast_to(np.arange(len(cells))[:, None, None], row.shape)
     return csr_array((weight[keep], (cell[keep], (row * width + column)[keep])), shape=(len(cells), height * width))
+
+
+def _boxes(edges: FloatArray) -> FloatArray:
+    """The normal distribution's mass in each box between edges (n, xy, k + 1), (n, k, k) by row and column."""
+    part = np.diff(ndtr(edges), axis=2)
+    return np.asarray(part[:, 1, :, None] * part[:, 0, None, :])
 
 
 def _tissue(population: Population, tile: Tile) -> BoolArray:
