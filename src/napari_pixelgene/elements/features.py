@@ -36,4 +36,4 @@ class Features:
         """The same, z-scored over the section's tissue and clipped at 6."""
         sd = np.where(self.sd > 1e-8, self.sd, 1.0)
         z = (self.raw(rows, columns) - self.mean.astype(np.float32)) / sd.astype(np.float32)
-        return np.clip(z, -CLIP_SD, CLIP_SD, out=z)
+        return np.clip(z, -CLIP_SD, CLIP_SD)

@@ -1,1 +1,5 @@
-"""The whole flow: joins readers, stages, registries and store."""
+"""The whole flow, from top to bottom: importing, aligning, preparing, learning, judging.
+
+Only here do readers, stages, registries and the store meet. Each function runs what was not run yet, leaves
+what is finished, and writes down settings, inputs and time beside what it made.
+"""

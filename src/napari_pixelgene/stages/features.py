@@ -97,8 +97,8 @@ def encode_tiles(
     done = len(plan) - len(todo)
     on_event(Progress(STAGE, done, len(plan)))
     for tile, (rgb, inside) in _read_ahead(image, grid, encoder, todo):
-        batch = (torch.from_numpy(x)[None].to(device) for x in (rgb, inside))
-        block = encoder.encode(*batch, state)[0, : tile.yx_shape[0], : tile.yx_shape[1]]
+        pixels, valid = (torch.from_numpy(x)[None].to(device) for x in (rgb, inside))
+        block = encoder.encode(pixels, valid, state)[0, : tile.yx_shape[0], : tile.yx_shape[1]]
         sink.write(tile, block.cpu().numpy().astype(encoder.dtype))
         done += 1
         on_event(Progress(STAGE, done, len(plan)))

@@ -1,0 +1,298 @@
+"""Fit a model on sections, and predict maps with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from napari_pixelgene.elements.genes import GeneTable
+from napari_pixelgene.encoders.registry import get_encoder
+from napari_pixelgene.errors import SettingsError, StoreError
+from napari_pixelgene.models.base import Fitted, Model, TrainingData
+from napari_pixelgene.models.registry import get_model, model_class
+from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
+from napari_pixelgene.pipeline.slide import grid_of, require_capture
+from napari_pixelgene.pipeline.training_data import (
+    Measured,
+    gene_statistics,
+    measured_units,
+    take_units,
+    training_section,
+)
+from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.readers.gene_list import read_gene_list
+from napari_pixelgene.settings import Section
+from napari_pixelgene.stages.features import FeatureSettings
+from napari_pixelgene.stages.folds import FoldSettings, deal_blocks, members
+from napari_pixelgene.stages.genes import choose_genes, listed_genes
+from napari_pixelgene.stages.prediction import predict_tiles
+from napari_pixelgene.stages.training import train
+from napari_pixelgene.store import provenance
+from napari_pixelgene.store.features import features_fingerprint
+from napari_pixelgene.store.maps import begin_maps, read_maps
+from napari_pixelgene.store.models import Checkpoint, begin_run, copy_run, load_run, run_meta, save_run
+from napari_pixelgene.store.section import SectionStore
+
+if TYPE_CHECKING:
+    from napari_pixelgene.elements.arrays import BoolArray
+    from napari_pixelgene.elements.expression import Expression
+    from napari_pixelgene.elements.features import Features
+    from napari_pixelgene.elements.grid import Grid
+    from napari_pixelgene.elements.tissue import Folds, MemberPlan
+
+TRAINING, PREDICTION = "training", "prediction"
+
+
+class FitSettings(Section):
+    """What is learned, from what, with what."""
+
+    model: str = Field("pixel2gene", description="The model, by name (see `pixelgene models`).")
+    model_settings: dict[str, Any] = Field(default_factory=dict, description="Settings of that model.")
+    features: FeatureSettings = Field(default_factory=FeatureSettings, description="The encoder and its settings.")
+    genes: str = Field("top:300", description="Genes to learn: top:N, variable:N, file:FILE, panel or all.")
+    folds: FoldSettings = Field(default_factory=FoldSettings, description="Spatial blocks the members stop on.")
+    max_units: int = Field(200_000, ge=1, description="At most so many units are learned from, drawn at random.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    device: str = Field("auto", description="auto (GPU where there is one), cpu, cuda or cuda:N.")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The training sections of a run, ready to learn from."""
+
+    stores: tuple[SectionStore, ...]
+    measured: tuple[Measured, ...]
+    features: tuple[Features, ...]
+    genes: GeneTable
+    data: TrainingData
+    plan: MemberPlan
+    model: Model
+    fingerprint: str
+
+
+def choose_device(asked: str) -> str:
+    """The device to work on; asking for a GPU that is not there is an error."""
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise SettingsError(
+            f"There is no GPU for '{asked}'.", "Use --device cpu or auto; `pixelgene doctor` tells more."
+        )
+    return asked
+
+
+def prepare_fit(
+    stores: Sequence[SectionStore], settings: FitSettings, kind: str = "fit", on_event: OnEvent = silent
+) -> Prepared:
+    """Everything up to the first step: tissue, features, counts, genes, folds, each made once."""
+    if len({s.path.resolve() for s in stores}) < len(stores):
+        raise SettingsError("A section is named twice among the training sections.", "Name each once.")
+    for store in stores:
+        require_capture(store)
+    model = get_model(settings.model, settings.model_settings)  # a wrong setting is told before hours are spent
+    device = choose_device(settings.device)
+    measured = [measured_units(s, on_event=on_event) for s in stores]
+    measured = _at_most(measured, settings, on_event)
+    genes = _choose(settings.genes, measured)
+    features = [ensure_features(s, settings.features, on_event, device) for s in stores]
+    folded = [_dealt(m, settings, i) for i, m in enumerate(measured)]
+    reach = _reach_um(settings, stores[0], measured)
+    plans = [members(f, kind, reach, m.xy_um) for f, m in zip(folded, measured, strict=True)]
+    plan = _joined(plans)
+    sections = tuple(
+        training_section(m, f, genes, model.needs.standardised) for m, f in zip(measured, features, strict=True)
+    )
+    data = TrainingData(sections, genes, features[0].channels, plan.fit, plan.stop, settings.seed, device)
+    return Prepared(
+        tuple(stores), tuple(measured), tuple(features), genes, data, plan, model,
+        _fingerprint(stores, settings, genes, kind),
+    )  # fmt: skip
+
+
+def fit(
+    stores: Sequence[SectionStore],
+    run: str,
+    settings: FitSettings | None = None,
+    on_event: OnEvent = silent,
+    overwrite: bool = False,
+    prepared: Prepared | None = None,
+) -> Fitted:
+    """Train a run and store it in the first training section; a killed one continues, a finished one is loaded."""
+    settings = settings or FitSettings()
+    ready = prepared or prepare_fit(stores, settings, "fit", on_event)
+    home = ready.stores[0]
+    if run in home.runs() and not overwrite:
+        if run_meta(home, run).get("fingerprint") == ready.fingerprint:
+            on_event(Note(f"The run '{run}' is finished; nothing to train.", stage=TRAINING))
+            return load_fitted(home, run)[0]
+        raise StoreError(
+            f"{home.path.name} has a run '{run}' with other settings or training sections.",
+            "Choose another name with --run, or replace it with --overwrite.",
+        )
+    start = time.monotonic()
+    checkpoint = Checkpoint(begin_run(home, run, ready.fingerprint))
+    trained = train(ready.model, ready.data, on_event, checkpoint)
+    seconds = time.monotonic() - start
+    save_run(home, run, trained.fitted.arrays(), _meta(ready, settings, trained.history, seconds))
+    inputs = {f"features/{settings.features.encoder}": features_fingerprint(home, settings.features.encoder)}
+    provenance.record(
+        home, f"{TRAINING}/{run}", ready.fingerprint, settings, inputs, seconds, provenance.versions("torch")
+    )
+    return trained.fitted
+
+
+def load_fitted(store: SectionStore, run: str) -> tuple[Fitted, dict[str, Any]]:
+    """A stored run as a fitted model, and its meta."""
+    if run not in store.runs():
+        known = ", ".join(store.runs()) or "none"
+        raise StoreError(
+            f"{store.path.name} has no run '{run}' (it has: {known}).",
+            "Name the section that holds it with --from SECTION.",
+        )
+    arrays, meta = load_run(store, run)
+    found = model_class(meta["model"])
+    genes = GeneTable(tuple(meta["genes"]), tuple(meta["gene_ids"]))
+    return found.fitted.from_arrays(arrays, found.Settings.make(meta["model_settings"]), genes), meta
+
+
+def predict(
+    store: SectionStore,
+    run: str,
+    source: SectionStore | None = None,
+    genes: Sequence[str] | None = None,
+    on_event: OnEvent = silent,
+    device: str = "auto",
+) -> Expression:
+    """Maps of a run over a section, tile by tile; a killed prediction continues, a finished one is opened."""
+    home = source or store
+    fitted, meta = load_fitted(home, run)
+    if home.path.resolve() != store.path.resolve():
+        copy_run(home, store, run)
+    chosen = fitted.genes.indices(genes) if genes is not None else np.arange(len(fitted.genes))
+    settings = FeatureSettings.make(meta["features"])
+    where = choose_device(device)
+    features = ensure_features(store, settings, on_event, where)
+    _check_channels(features, meta, run)
+    encoder_fingerprint = features_fingerprint(store, settings.encoder)
+    inputs = {f"features/{settings.encoder}": encoder_fingerprint, f"{TRAINING}/{run}": meta["fingerprint"]}
+    table = fitted.genes.take(chosen)
+    fingerprint = provenance.fingerprint({"genes": list(table.symbols)}, inputs)
+    if provenance.made_with(store, "maps", run) == fingerprint:
+        on_event(Note(f"The maps of '{run}' on {store.path.name} are finished; nothing to predict.", stage=PREDICTION))
+        return read_maps(store, run)
+    start = time.monotonic()
+    grid = grid_of(store)
+    writer = begin_maps(store, run, table, grid, fingerprint, attributes={"model": meta["model"]})
+    needs = model_class(meta["model"])(fitted_settings(meta)).needs
+    tissue = ensure_tissue(store, on_event=on_event)
+    predict_tiles(fitted, needs, features, grid, tissue, chosen, writer, on_event, where)
+    writer.finish(_measured_layer(store, grid, on_event), on_event)
+    seconds = time.monotonic() - start
+    provenance.record(store, f"{PREDICTION}/{run}", fingerprint, {}, inputs, seconds, provenance.versions("torch"))
+    return read_maps(store, run)
+
+
+def _measured_layer(store: SectionStore, grid: Grid, on_event: OnEvent) -> Array:
+    """(rows, columns): measured, dropped by a filter, never measured."""
+    if store.captures() and _registered(store):
+        return measured_units(store, on_event=on_event).layer
+    return np.zeros(grid.yx_shape, dtype=np.uint8)
+
+
+def fitted_settings(meta: Mapping[str, Any]) -> Section:
+    """The model's settings of a stored run."""
+    return model_class(meta["model"]).Settings.make(meta["model_settings"])
+
+
+def _registered(store: SectionStore) -> bool:
+    """Whether the capture has a place on the slide."""
+    capture = require_capture(store)
+    return capture.transcripts is None or capture.to_he is not None
+
+
+def _check_channels(features: Features, meta: Mapping[str, Any], run: str) -> None:
+    if list(features.channels) != list(meta["channels"]):
+        raise StoreError(
+            f"The run '{run}' was trained on {len(meta['channels'])} other channels of '{features.encoder}'.",
+            "Train it again with this version.",
+        )
+
+
+def _choose(spec: str, measured: Sequence[Measured]) -> GeneTable:
+    tables = [m.genes for m in measured]
+    if spec.startswith("file:"):
+        return listed_genes(read_gene_list(Path(spec.removeprefix("file:"))), tables)
+    totals, spread = zip(*(gene_statistics(m) for m in measured), strict=True)
+    return choose_genes(spec, tables, totals, spread)
+
+
+def _at_most(measured: list[Measured], settings: FitSettings, on_event: OnEvent) -> list[Measured]:
+    """Draw units at random where there are more than a person wants to learn from, and say so."""
+    total = sum(len(m) for m in measured)
+    if total <= settings.max_units:
+        return measured
+    text = f"{settings.max_units:,} of {total:,} units, drawn at random, are learned from (--max-units changes it)."
+    on_event(Note(text, stage=TRAINING))
+    rng = np.random.default_rng([settings.seed, 3])
+    share = settings.max_units / total
+    return [take_units(m, np.sort(rng.choice(len(m), max(1, int(share * len(m))), replace=False))) for m in measured]
+
+
+def _dealt(measured: Measured, settings: FitSettings, section: int) -> Folds:
+    """Blocks of one section dealt to folds; each section has an offset of its own."""
+    f = settings.folds
+    return deal_blocks(measured.xy_um, f.block_um, f.folds, settings.seed + section, f.partitions)
+
+
+def _reach_um(settings: FitSettings, store: SectionStore, measured: Sequence[Measured]) -> float:
+    """How far from its centre a unit sees: half the widest window and half its footprint."""
+    encoder = get_encoder(settings.features.encoder)
+    widest = max(m.footprint.size_um for m in measured)
+    return encoder.reach_px * grid_of(store).work_mpp + widest / 2
+
+
+def _joined(plans: Sequence[MemberPlan]) -> MemberPlan:
+    def beside(name: str) -> BoolArray:
+        return np.concatenate([getattr(p, name) for p in plans], axis=1)
+
+    return type(plans[0])(beside("fit"), beside("stop"), beside("score"))
+
+
+def _fingerprint(stores: Sequence[SectionStore], settings: FitSettings, genes: GeneTable, kind: str) -> str:
+    chosen = settings.model_dump()
+    chosen.pop("device")  # the same run on another device is the same run
+    inputs: dict[str, str] = {"kind": kind, "genes": ",".join(genes.symbols)}
+    for i, store in enumerate(stores):
+        capture = require_capture(store)
+        bins = provenance.made_with(store, "captures", capture.name, "bins")
+        inputs[f"counts/{i}"] = bins or capture.fingerprint
+        inputs[f"features/{i}"] = features_fingerprint(store, settings.features.encoder)
+    return provenance.fingerprint(chosen, inputs)
+
+
+def _meta(
+    ready: Prepared, settings: FitSettings, history: Sequence[Mapping[str, float]], seconds: float
+) -> dict[str, Any]:
+    return {
+        "model": settings.model,
+        "model_settings": ready.model.settings.model_dump(exclude_unset=True),
+        "features": settings.features.model_dump(),
+        "channels": list(ready.features[0].channels),
+        "genes": list(ready.genes.symbols),
+        "gene_ids": list(ready.genes.ids),
+        "train": [s.name for s in ready.stores],
+        "train_hashes": [require_capture(s).fingerprint for s in ready.stores],
+        "settings": settings.model_dump(),
+        "history": [dict(row) for row in history],
+        "seconds": seconds,
+        "device": ready.data.device,
+        "versions": provenance.versions("torch", "scipy"),
+        "fingerprint": ready.fingerprint,
+    }

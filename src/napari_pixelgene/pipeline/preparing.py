@@ -1,0 +1,128 @@
+"""What every model needs of a section: tissue, counts on the lattice, features. Each is made once."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pixelgene.elements.tissue import Tissue
+from napari_pixelgene.encoders.registry import get_encoder
+from napari_pixelgene.errors import SettingsError
+from napari_pixelgene.pipeline.slide import grid_of, is_streamed, open_slide, reopen_xenium, slide_hash, to_he_um
+from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.readers.masks import read_mask
+from napari_pixelgene.stages.binning import bin_transcripts
+from napari_pixelgene.stages.features import (
+    FeatureSettings,
+    encode_tiles,
+    prepare,
+    tile_side,
+    tissue_statistics,
+    warn_if_coarse,
+)
+from napari_pixelgene.stages.tissue import TissueSettings, find_tissue
+from napari_pixelgene.store import provenance
+from napari_pixelgene.store.bins import read_bins, write_bins
+from napari_pixelgene.store.features import begin_features, read_features
+from napari_pixelgene.store.references import file_hash
+from napari_pixelgene.store.tissue import read_tissue, write_tissue
+
+if TYPE_CHECKING:
+    from napari_pixelgene.elements.bins import Bins
+    from napari_pixelgene.elements.features import Features
+    from napari_pixelgene.store.captures import StoredCapture
+    from napari_pixelgene.store.section import SectionStore
+
+TISSUE, FEATURES, BINNING = "tissue", "features", "binning"
+
+
+def ensure_tissue(
+    store: SectionStore,
+    settings: TissueSettings | None = None,
+    mask: Path | None = None,
+    on_event: OnEvent = silent,
+) -> Tissue:
+    """The section's tissue mask: as it is when nothing new is asked for, else found or read from `mask`."""
+    entry = provenance.records(store).get(TISSUE)
+    if settings is None and mask is None and entry is not None and store.find(TISSUE) is not None:
+        return read_tissue(store)
+    settings = settings or TissueSettings()
+    inputs = {"he": slide_hash(store)} | ({"mask": file_hash(mask)} if mask is not None else {})
+    fingerprint = provenance.fingerprint(settings, inputs)
+    if provenance.fresh(store, TISSUE, fingerprint):
+        return read_tissue(store)
+    start = time.monotonic()
+    grid = grid_of(store)
+    if mask is not None:
+        tissue = Tissue(read_mask(mask, grid.yx_shape), f"mask from {mask.name}")
+    else:
+        tissue = find_tissue(open_slide(store), grid, settings, on_event)
+    write_tissue(store, tissue, fingerprint)
+    provenance.record(
+        store, TISSUE, fingerprint, settings, inputs, time.monotonic() - start, provenance.versions("scikit-image")
+    )
+    on_event(Note(f"Tissue covers {tissue.fraction:.0%} of {store.path.name}: {tissue.source}.", stage=TISSUE))
+    return tissue
+
+
+def ensure_features(
+    store: SectionStore, settings: FeatureSettings | None = None, on_event: OnEvent = silent, device: str = "cpu"
+) -> Features:
+    """The features of an encoder over the section's tissue; a killed run continues."""
+    settings = settings or FeatureSettings()
+    encoder = get_encoder(settings.encoder)
+    tissue = ensure_tissue(store, on_event=on_event)
+    inputs = {"he": slide_hash(store), TISSUE: _tissue_hash(store)}
+    fingerprint = provenance.fingerprint(settings, inputs)
+    key = f"{FEATURES}/{encoder.name}"
+    if provenance.fresh(store, key, fingerprint) and store.find(FEATURES, encoder.name) is not None:
+        return read_features(store, encoder.name)
+    start = time.monotonic()
+    image = open_slide(store)
+    grid = grid_of(store, image)
+    if encoder.mpp is not None and abs(encoder.mpp - grid.work_mpp) > 1e-6:
+        raise SettingsError(
+            f"The encoder '{encoder.name}' was made for {encoder.mpp} µm per pixel, the section has {grid.work_mpp}.",
+            "Import the section with that --work-mpp.",
+        )
+    warn_if_coarse(image, on_event)
+    state = prepare(image, grid, tissue, encoder, settings)
+    side = tile_side(encoder, grid)
+    writer = begin_features(store, encoder.name, grid, encoder.channels, encoder.dtype, side, fingerprint)
+    encode_tiles(image, grid, tissue, encoder, state, writer, on_event, device)
+    writer.finish(*tissue_statistics(writer.array, tissue, side), state)
+    provenance.record(store, key, fingerprint, settings, inputs, time.monotonic() - start, provenance.versions("torch"))
+    return read_features(store, encoder.name)
+
+
+def ensure_bins(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> Bins:
+    """A streamed capture's transcripts on the lattice of the H&E, under its present transform."""
+    assert is_streamed(capture)
+    transform = to_he_um(store, capture, "stage_um")
+    inputs = {
+        "import": capture.fingerprint,
+        "transform": provenance.fingerprint({}, {"matrix": str(transform.matrix.round(12).tolist())}),
+    }
+    fingerprint = provenance.fingerprint({}, inputs)
+    key = f"{BINNING}/{capture.name}"
+    if provenance.made_with(store, "captures", capture.name, "bins") == fingerprint:
+        return read_bins(store, capture.name)
+    start = time.monotonic()
+    transcripts = reopen_xenium(store, capture, on_event).transcripts
+    assert transcripts is not None
+    binned = bin_transcripts(transcripts, transform, grid_of(store), on_event)
+    write_bins(store, capture.name, binned.bins, fingerprint, binned.notes)
+    provenance.record(
+        store, key, fingerprint, {}, inputs, time.monotonic() - start, provenance.versions("polars", "pyarrow")
+    )
+    return binned.bins
+
+
+def _tissue_hash(store: SectionStore) -> str:
+    """What the mask was made with, a person's strokes included."""
+    mask = read_tissue(store).mask
+    return hashlib.blake2b(np.packbits(mask).tobytes(), digest_size=16).hexdigest()

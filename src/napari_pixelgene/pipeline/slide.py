@@ -1,0 +1,102 @@
+"""A section's slide and captures as elements, opened again from the store and from the files it refers to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pixelgene.elements.alignment import Transform
+from napari_pixelgene.elements.capture import Units
+from napari_pixelgene.elements.grid import WORK_MPP, Grid
+from napari_pixelgene.errors import StoreError
+from napari_pixelgene.progress import OnEvent, silent
+from napari_pixelgene.readers.images import read_image
+from napari_pixelgene.readers.xenium import read_xenium
+from napari_pixelgene.store.captures import read_capture
+from napari_pixelgene.store.pyramids import read_pyramid
+from napari_pixelgene.store.references import content_hash, references, require_reference
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_pixelgene.elements.capture import Capture
+    from napari_pixelgene.elements.image import Image
+    from napari_pixelgene.store.captures import StoredCapture
+    from napari_pixelgene.store.section import SectionStore
+
+HE = "he"
+
+
+def open_slide(store: SectionStore) -> Image:
+    """The H&E: the pyramid in the store where it was converted, else the file itself."""
+    mpp = float(store.meta()["mpp"])
+    if store.find("images", HE) is not None:
+        return replace(read_pyramid(store, HE), mpp=mpp)
+    return replace(read_image(require_reference(store, HE), mpp), mpp=mpp)
+
+
+def slide_hash(store: SectionStore) -> str:
+    """What later stages name as their input: the pixels and their size."""
+    return f"{content_hash(references(store)[HE])} {store.meta()['mpp']}"
+
+
+def grid_of(store: SectionStore, image: Image | None = None) -> Grid:
+    """The superpixel lattice of the section."""
+    return Grid.of_image(image or open_slide(store), float(store.meta().get("work_mpp", WORK_MPP)))
+
+
+def require_capture(store: SectionStore, name: str | None = None) -> StoredCapture:
+    """The capture of that name, or the only one; a section without captures says what it can still do."""
+    names = store.captures()
+    if not names:
+        raise StoreError(
+            f"{store.path.name} has no capture: nothing was measured on it.",
+            "Train on a section with counts and predict this one: pixelgene predict … --run RUN --from SECTION.",
+        )
+    if name is None and len(names) > 1:
+        raise StoreError(f"{store.path.name} has several captures: {', '.join(names)}.", "Choose one with --capture.")
+    return read_capture(store, name or names[0])
+
+
+def reopen_xenium(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> Capture:
+    """The run's files again, with the filters it was imported with."""
+    bundle = require_reference(store, f"captures/{capture.name}/bundle").parent
+    settings = store.meta()["import"]["settings"]
+    return read_xenium(bundle, on_event, min_qv=float(settings["min_qv"]), name=capture.name)
+
+
+def is_streamed(capture: StoredCapture) -> bool:
+    """Whether its counts are transcripts, to be binned, and not units."""
+    return capture.transcripts is not None
+
+
+def to_he_um(store: SectionStore, capture: StoredCapture, frame: str) -> Transform:
+    """From the capture's frame to H&E µm; an unregistered run is an error with its next step."""
+    mpp = float(store.meta()["mpp"])
+    scale = Transform(np.diag([mpp, mpp, 1.0]), "he_px", "he_um")
+    if frame == "he_px":
+        return scale
+    if capture.to_he is None:
+        raise StoreError(
+            f"The run '{capture.name}' of {store.path.name} is not registered to the H&E yet.",
+            f"pixelgene register {store.path.name} --keypoints FILE   (or --matrix FILE)",
+        )
+    to_he = capture.to_he
+    if to_he.source != frame:
+        assert capture.stage_to_morphology is not None
+        to_he = capture.stage_to_morphology.then(to_he)
+    return to_he.then(scale)
+
+
+def units_in_um(store: SectionStore, capture: StoredCapture) -> Units:
+    """Measured units with their centres in H&E µm."""
+    units = capture.units()
+    assert units is not None
+    return replace(units, xy=to_he_um(store, capture, units.frame).apply(units.xy), frame="he_um")
+
+
+def section_path(path: Path) -> str:
+    """How a section is called in messages: its file name."""
+    return path.name

@@ -1,0 +1,139 @@
+"""Sections with counts and features into what a model learns from, or is asked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from napari_pixelgene.arithmetic.pooling import footprint_weights
+from napari_pixelgene.elements.capture import Footprint
+from napari_pixelgene.elements.expression import FILTERED, MEASURED, NEVER_MEASURED
+from napari_pixelgene.errors import StoreError
+from napari_pixelgene.models.base import TrainingSection
+from napari_pixelgene.pipeline.preparing import ensure_bins, ensure_tissue
+from napari_pixelgene.pipeline.slide import grid_of, is_streamed, require_capture, units_in_um
+from napari_pixelgene.progress import Note, OnEvent, silent
+
+if TYPE_CHECKING:
+    from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
+    from napari_pixelgene.elements.features import Features
+    from napari_pixelgene.elements.genes import GeneTable
+    from napari_pixelgene.elements.grid import Grid
+    from napari_pixelgene.store.section import SectionStore
+
+_FEATURE_TILE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A section's units on its tissue: counts (n, genes of the file), totals, centres in H&E µm, footprints."""
+
+    name: str
+    counts: sparse.csr_matrix
+    library: FloatArray
+    xy_um: FloatArray
+    genes: GeneTable
+    pooling: sparse.csr_matrix  # (n, superpixels of the grid) rows sum to 1
+    footprint: Footprint
+    layer: Array  # (rows, columns) measured / filtered / never
+
+    def __len__(self) -> int:
+        return len(self.library)
+
+
+def measured_units(store: SectionStore, capture: str | None = None, on_event: OnEvent = silent) -> Measured:
+    """The units of a capture that lie on tissue; those that do not are left out with one line."""
+    found = require_capture(store, capture)
+    tissue, grid = ensure_tissue(store, on_event=on_event), grid_of(store)
+    if is_streamed(found):
+        bins = ensure_bins(store, found, on_event)
+        counts, library, genes = bins.counts, bins.library, bins.genes
+        xy, footprint = grid.centres_um(bins.superpixel), Footprint("square", grid.superpixel_um)
+        ones = np.ones(len(bins), dtype=np.float32)
+        everywhere = sparse.csr_matrix((ones, (np.arange(len(bins)), bins.superpixel)), shape=(len(bins), grid.size))
+        keep = tissue.mask.ravel()[bins.superpixel]
+        pooling = everywhere
+    else:
+        units = units_in_um(store, found)
+        counts, library, genes, xy, footprint = units.counts, units.library, units.genes, units.xy, units.footprint
+        arguments = (footprint.shape, footprint.size_um, xy, grid.superpixel_um, grid.yx_shape)
+        everywhere, pooling = footprint_weights(*arguments), footprint_weights(*arguments, tissue.mask)
+        keep = pooling.getnnz(axis=1) > 0
+    keep &= library > 0
+    _tell_left_out(store, keep, on_event)
+    layer = _measured_layer(grid, everywhere, everywhere[keep].multiply(tissue.mask.ravel()[None, :]).tocsr())
+    return Measured(
+        store.name, counts[keep], library[keep].astype(np.float64), xy[keep], genes, pooling[keep], footprint, layer
+    )
+
+
+def _tell_left_out(store: SectionStore, keep: BoolArray, on_event: OnEvent) -> None:
+    if not keep.any():
+        raise StoreError(
+            f"No unit of {store.path.name} lies on tissue.", "Check the alignment, the pixel size and the tissue mask."
+        )
+    lost = int((~keep).sum())
+    if lost:
+        level = "warning" if lost > 0.5 * len(keep) else "info"
+        text = f"{store.path.name}: {lost:,} of {len(keep):,} units are off the tissue or empty and are left out."
+        on_event(Note(text, level, "fit"))
+
+
+def _measured_layer(grid: Grid, everywhere: sparse.csr_matrix, used: sparse.csr_matrix) -> Array:
+    """Which superpixels were measured, which were measured and then dropped."""
+    layer = np.full(grid.size, NEVER_MEASURED, dtype=np.uint8)
+    layer[np.unique(everywhere.indices)] = FILTERED
+    layer[np.unique(used.indices[used.data > 0])] = MEASURED
+    return layer.reshape(grid.yx_shape)
+
+
+def take_units(measured: Measured, rows: IntArray) -> Measured:
+    """Some of the units."""
+    return Measured(
+        measured.name, measured.counts[rows], measured.library[rows], measured.xy_um[rows], measured.genes,
+        measured.pooling[rows], measured.footprint, measured.layer,
+    )  # fmt: skip
+
+
+def training_section(
+    measured: Measured, features: Features, genes: GeneTable, standardised: bool = True
+) -> TrainingSection:
+    """What a model sees of a section: features of the superpixels that units touch, counts of `genes`.
+
+    Genes that the section did not measure are not allowed here; the caller drops and lists them.
+    """
+    touched = np.unique(measured.pooling.indices)
+    return TrainingSection(
+        name=measured.name,
+        features=gather_features(features, touched, standardised),
+        pooling=measured.pooling[:, touched].tocsr(),
+        counts=sparse.csr_matrix(measured.counts[:, measured.genes.indices(genes.symbols)]),
+        library=measured.library,
+        xy_um=measured.xy_um,
+    )
+
+
+def gather_features(features: Features, flat: IntArray, standardised: bool = True) -> FloatArray:
+    """(superpixels, channels) float32 of ascending flat indices, read tile by tile."""
+    columns_count = features.array.shape[1]
+    rows, columns = np.divmod(flat, columns_count)
+    out = np.empty((len(flat), features.array.shape[2]), dtype=np.float32)
+    read = features.standardised if standardised else features.raw
+    tile = rows // _FEATURE_TILE * (columns_count // _FEATURE_TILE + 1) + columns // _FEATURE_TILE
+    order = np.argsort(tile, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(tile[order])) + 1):
+        top, left = (int(a[group[0]]) // _FEATURE_TILE * _FEATURE_TILE for a in (rows, columns))
+        block = read(slice(top, top + _FEATURE_TILE), slice(left, left + _FEATURE_TILE))
+        out[group] = block[rows[group] - top, columns[group] - left]
+    return out
+
+
+def gene_statistics(measured: Measured) -> tuple[FloatArray, FloatArray]:
+    """Totals, and variance over mean, of every gene of the file."""
+    total = np.asarray(measured.counts.sum(0), dtype=np.float64).ravel()
+    mean = total / len(measured)
+    squares = np.asarray(measured.counts.multiply(measured.counts).sum(0), dtype=np.float64).ravel() / len(measured)
+    return total, (squares - mean**2) / np.maximum(mean, 1e-12)
