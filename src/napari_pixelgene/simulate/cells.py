@@ -6,6 +6,7 @@ outlines are star-shaped polygons that never cross the middle line to a neighbou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
@@ -64,6 +65,11 @@ class Cells:
     def joined(cls, parts: list[Cells]) -> Cells:
         """Several as one."""
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+    def parts(self, size: int) -> Iterator[Cells]:
+        """Runs of at most `size` cells; one empty run when there are none."""
+        for start in range(0, max(len(self), 1), size):
+            yield self.where(np.arange(start, min(start + size, len(self))))
 
     def __len__(self) -> int:
         return len(self.xy_um)

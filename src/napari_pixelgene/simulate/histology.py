@@ -120,7 +120,7 @@ class Histology:
         eosin *= 1 + 0.07 * layers["gradient"]
         dark, border = _nuclei(canvas, cells), _borders(canvas, cells)
         haematoxylin += dark * (0.92 + 0.16 * fine + 0.05 * coarse)
-        eosin += 0.10 * border - 0.2 * eosin * dark
+        eosin += 0.10 * border * (1 - lumen) - 0.2 * eosin * dark
         return haematoxylin * thick, np.maximum(eosin, 0) * thick
 
     def _colour(self, tile: Tile, haematoxylin: FloatArray, eosin: FloatArray) -> Array:

@@ -15,7 +15,7 @@ from napari_pixelgene.simulate.genes import Expression
 from napari_pixelgene.simulate.histology import Histology
 from napari_pixelgene.simulate.placement import clicked, exact_keypoints, morphology_to_he
 from napari_pixelgene.simulate.pyramid import PyramidPlan, write_pyramid
-from napari_pixelgene.simulate.settings import SimulationSettings
+from napari_pixelgene.simulate.settings import SimulationSettings, name_of
 from napari_pixelgene.simulate.truth import write_keypoints, write_transform, write_truth
 from napari_pixelgene.simulate.xenium import write_run
 
@@ -61,6 +61,7 @@ def simulate_run(folder: Path, settings: SimulationSettings, on_event: OnEvent =
 
 def _write_he(path: Path, settings: SimulationSettings, population: Population, on_event: OnEvent) -> None:
     metadata = {
+        "UUID": name_of(settings, "he"),
         "PhysicalSizeX": settings.he_mpp,
         "PhysicalSizeXUnit": "µm",
         "PhysicalSizeY": settings.he_mpp,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Self
+from uuid import NAMESPACE_OID, uuid5
 
 from pydantic import Field, model_validator
 
@@ -20,7 +21,7 @@ class SimulationSettings(Section):
     measured: float = Field(
         0.9, gt=0.2, le=0.93, description="Share of the slide's width and height that the Xenium run covers."
     )
-    genes: int = Field(120, ge=8, le=20_000, description="Genes of the panel; 100 or more resemble a real one.")
+    genes: int = Field(120, ge=8, le=1000, description="Genes of the panel; 100 or more resemble a real one.")
     hidden_genes: int = Field(
         24, ge=0, description="Genes whose pattern (100 µm or finer) the histology does not show at all."
     )
@@ -55,3 +56,8 @@ class SimulationSettings(Section):
     def he_shape(self) -> tuple[int, int]:
         """(rows, columns) of the H&E's level 0."""
         return round(self.height_um / self.he_mpp), round(self.width_um / self.he_mpp)
+
+
+def name_of(settings: SimulationSettings, part: str) -> str:
+    """A unique name of a file or run that the same settings give again."""
+    return str(uuid5(NAMESPACE_OID, f"{part} {settings.model_dump_json()}"))

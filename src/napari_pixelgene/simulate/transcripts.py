@@ -53,8 +53,8 @@ def molecules_of(detection: Detection, expression: Expression, column: int, row:
     drawn = (np.repeat(axis, counts.ravel()) for axis in np.indices(counts.shape).reshape(2, -1))
     source, gene = (np.asarray(d, dtype=np.int64) for d in drawn)
     spread = np.where(rng.random(len(source)) < DRIFTED, DRIFT_UM, SPREAD_UM[cells.kind[source]])
-    xy = cells.xy_um[source] + rng.standard_normal((len(source), 2)) * spread[:, None]
-    feature, xy = _with_controls(gene, xy, n_genes, rng)
+    shed = cells.xy_um[source] + rng.standard_normal((len(source), 2)) * spread[:, None]
+    feature, xy = _with_controls(gene, shed, n_genes, rng)
     order = rng.permutation(len(xy))
     return _decoded(detection, feature[order], xy[order], rng)
 

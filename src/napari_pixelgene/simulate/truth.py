@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from napari_pixelgene.simulate.transcripts import DRIFT_UM, DRIFTED, SPREAD_UM
 SUPERPIXEL_UM = 8.0
 _CHUNK = 512
 _GENES_AT_ONCE = 32
+_CELLS_AT_ONCE = 8192
 _REACH = 5  # superpixels on either side of the one a cell lies in: 40 µm hold four standard deviations of the drift
 
 
@@ -79,21 +81,22 @@ def _write_rates(path: Path, population: Population, expression: Expression, on_
     for n, tile in enumerate(tiles(shape, _CHUNK)):
         on_event(Progress("truth", n, total))
         tissue[tile.region] = _tissue(population, tile)
-        for first in range(0, genes, _GENES_AT_ONCE):
-            part = slice(first, min(first + _GENES_AT_ONCE, genes))
-            rates[(part, *tile.region)] = expected(population, expression, tile, part)
+        for part, block in expected(population, expression, tile):
+            rates[(part, *tile.region)] = block
     on_event(Progress("truth", total, total))
 
 
-def expected(population: Population, expression: Expression, tile: Tile, genes: slice) -> FloatArray:
-    """Expected accepted counts of the superpixels of a tile, (genes, rows, columns)."""
+def expected(population: Population, expression: Expression, tile: Tile) -> Iterator[tuple[slice, FloatArray]]:
+    """Expected accepted counts of the superpixels of a tile, (genes, rows, columns), some genes at a time."""
     halo = tile.grown(_REACH + 1)
     low = np.array([halo.columns.start, halo.rows.start]) * SUPERPIXEL_UM
     cells = population.within(low, np.array([halo.columns.stop, halo.rows.stop]) * SUPERPIXEL_UM)
-    if not len(cells):
-        return np.zeros((len(range(*genes.indices(10**9))), *tile.yx_shape))
-    flat = shares(cells, tile).T @ expression.rates(cells)[:, genes]
-    return np.asarray(flat.T.reshape(-1, *tile.yx_shape))
+    spread = shares(cells, tile).T.tocsr()
+    rates = np.concatenate([expression.rates(part).astype(np.float32) for part in cells.parts(_CELLS_AT_ONCE)])
+    for first in range(0, rates.shape[1], _GENES_AT_ONCE):
+        part = slice(first, min(first + _GENES_AT_ONCE, rates.shape[1]))
+        flat = spread @ rates[:, part]
+        yield part, np.asarray(flat.T.reshape(-1, *tile.yx_shape))
 
 
 def shares(cells: Cells, tile: Tile) -> csr_array:

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-import uuid
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
 from zarr.storage import ZipStore
 
 from napari_pixelgene.arithmetic.tiles import tile_count, tiles
-from napari_pixelgene.elements.arrays import IntArray
+from napari_pixelgene.elements.arrays import FloatArray, IntArray
 from napari_pixelgene.progress import OnEvent, Progress
-from napari_pixelgene.simulate.cells import Cells
 from napari_pixelgene.simulate.detection import Detection
 from napari_pixelgene.simulate.genes import Expression
 from napari_pixelgene.simulate.morphology import Morphology
 from napari_pixelgene.simulate.pyramid import PyramidPlan, write_pyramid
-from napari_pixelgene.simulate.settings import MORPHOLOGY_MPP
+from napari_pixelgene.simulate.settings import MORPHOLOGY_MPP, name_of
 from napari_pixelgene.simulate.tables import QUALITY, SUFFIX, RunTables, measures
 from napari_pixelgene.simulate.transcripts import Molecules, molecules_of
 
 ANALYSIS_VERSION = "xenium-3.1.0.0"
 _MASK_CHUNK_PX = 1024
+_SUMMARY_ROWS = 16_384
 _SUMMARY = (
     "cell_centroid_x",
     "cell_centroid_y",
@@ -79,12 +80,14 @@ def _write_row(tables: RunTables, row: int, pairs: list[IntArray]) -> None:
     if row < 0:
         return
     detection, width = tables.detection, len(tables.features)
-    parts = [detection.block_cells(column, row) for column in range(detection.population.blocks[0])]
-    cells = Cells.joined(parts)
-    number = np.arange(len(cells)) + detection.first[row, 0]
     cell, feature = np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0), dtype=np.int64)
-    flat = np.bincount((cell - detection.first[row, 0]) * width + feature, minlength=len(cells) * width)
-    tables.add_cells(cells, number, flat.reshape(len(cells), width))
+    order = np.argsort(cell, kind="stable")
+    cell, feature = cell[order], feature[order]
+    for column in range(detection.population.blocks[0]):
+        cells, first = detection.block_cells(column, row), detection.first[row, column]
+        mine = slice(*np.searchsorted(cell, [first, first + len(cells)]))
+        flat = np.bincount((cell[mine] - first) * width + feature[mine], minlength=len(cells) * width)
+        tables.add_cells(cells, first + np.arange(len(cells)), flat.reshape(len(cells), width))
 
 
 def _write_cells_zarr(path: Path, detection: Detection, on_event: OnEvent) -> None:
@@ -110,25 +113,42 @@ def _write_cells_zarr(path: Path, detection: Detection, on_event: OnEvent) -> No
 
 
 def _write_summary(root: zarr.Group, detection: Detection) -> None:
-    """Per-cell arrays: small enough (100 bytes a cell) to write in one piece."""
+    """Per-cell arrays, a whole chunk at a time: a zip file cannot change a chunk it holds."""
     count = detection.count
-    prefix = np.stack([np.arange(count), np.full(count, SUFFIX)], axis=1).astype(np.uint32)
-    root.create_array("cell_id", data=prefix)
-    columns, rows = detection.population.blocks
-    parts = [_summary(detection, detection.block_cells(i, j)) for j in range(rows) for i in range(columns)]
-    root.create_array("cell_summary", data=np.concatenate(parts), attributes={"column_names": list(_SUMMARY)})
-    sets = root.create_group("polygon_sets")
-    for name in ("0", "1"):
-        group = sets.create_group(name)
-        group.create_array("cell_index", data=np.arange(count, dtype=np.uint32))
-        group.create_array("method", data=np.zeros(count, dtype=np.uint32))
+    numbers = root.create_array("cell_id", shape=(count, 2), chunks=(_SUMMARY_ROWS, 2), dtype="uint32")
+    columns: dict[str, Any] = {"column_names": list(_SUMMARY)}
+    shape, chunks = (count, len(_SUMMARY)), (_SUMMARY_ROWS, len(_SUMMARY))
+    summary = root.create_array("cell_summary", shape=shape, chunks=chunks, dtype="float64", attributes=columns)
+    polygons = root.create_group("polygon_sets")
+    sets = [polygons.create_group(name) for name in ("0", "1")]
+    indices = [s.create_array("cell_index", shape=(count,), chunks=(_SUMMARY_ROWS,), dtype="uint32") for s in sets]
+    for group in sets:
+        group.create_array("method", shape=(count,), chunks=(_SUMMARY_ROWS,), dtype="uint32", fill_value=0)
+    start = 0
+    for rows in _whole_chunks(detection):
+        part, which = slice(start, start + len(rows)), np.arange(start, start + len(rows))
+        summary[part] = rows
+        numbers[part] = np.stack([which, np.full(len(rows), SUFFIX)], axis=1)
+        for index in indices:
+            index[part] = which
+        start += len(rows)
 
 
-def _summary(detection: Detection, cells: Cells) -> np.ndarray:
-    """Rows of cell_summary, in stage µm."""
-    measured = measures(detection, cells)
-    ones = np.ones(len(cells))
-    return np.stack([*measured[0].T, measured[1], *measured[0].T, measured[2], 0 * ones, ones], axis=1)
+def _whole_chunks(detection: Detection) -> Iterator[FloatArray]:
+    """Rows of cell_summary in stage µm, `_SUMMARY_ROWS` at a time."""
+    columns, blocks = detection.population.blocks
+    waiting = np.zeros((0, len(_SUMMARY)))
+    for row, column in np.ndindex(blocks, columns):
+        cells = detection.block_cells(column, row)
+        centre, area, nucleus_area = measures(detection, cells)
+        flat, one = np.zeros(len(cells)), np.ones(len(cells))
+        part = np.stack([*centre.T, area, *centre.T, nucleus_area, flat, one], axis=1)
+        waiting = np.concatenate([waiting, part])
+        if len(waiting) >= _SUMMARY_ROWS:
+            yield waiting[:_SUMMARY_ROWS]
+            waiting = waiting[_SUMMARY_ROWS:]
+    if len(waiting):
+        yield waiting
 
 
 def _write_masks(root: zarr.Group, detection: Detection, on_event: OnEvent) -> None:
@@ -153,6 +173,7 @@ def _write_morphology(folder: Path, detection: Detection, on_event: OnEvent) -> 
     folder.mkdir(exist_ok=True)
     morphology = Morphology(detection)
     metadata = {
+        "UUID": name_of(detection.settings, "morphology"),
         "PhysicalSizeX": MORPHOLOGY_MPP,
         "PhysicalSizeXUnit": "µm",
         "PhysicalSizeY": MORPHOLOGY_MPP,
@@ -187,10 +208,7 @@ def _write_panel(path: Path, expression: Expression) -> None:
 def _write_manifest(path: Path, detection: Detection, expression: Expression, molecules: int) -> None:
     """experiment.xenium: what the run says of itself, and where its files are."""
     settings = detection.settings
-    names = {
-        key: str(uuid.uuid5(uuid.NAMESPACE_OID, f"{key} {settings!r}"))
-        for key in ("experiment_uuid", "cassette_uuid", "roi_uuid")
-    }
+    names = {key: name_of(settings, key) for key in ("experiment_uuid", "cassette_uuid", "roi_uuid")}
     area_um2 = settings.width_um * settings.height_um * settings.measured**2
     manifest = {
         "major_version": 6,
