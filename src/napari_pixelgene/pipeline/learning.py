@@ -41,7 +41,7 @@ from napari_pixelgene.store.models import Checkpoint, begin_run, copy_run, load_
 from napari_pixelgene.store.section import SectionStore
 
 if TYPE_CHECKING:
-    from napari_pixelgene.elements.arrays import BoolArray
+    from napari_pixelgene.elements.arrays import Array, BoolArray
     from napari_pixelgene.elements.expression import Expression
     from napari_pixelgene.elements.features import Features
     from napari_pixelgene.elements.grid import Grid
