@@ -106,6 +106,15 @@ def test_regions_and_halvings_meet_without_seams(monkeypatch):
     assert np.abs(pieces.astype(int) - whole).max() <= 1 and whole.any()
 
 
+def test_an_enlarged_region_has_the_neighbours_it_interpolates_with():
+    image, matrix = np.random.default_rng(2).integers(0, 256, (60, 50), dtype=np.uint8), np.diag([8.0, 8.0, 1.0])
+    whole = warp_region([image], matrix, (1, 1), box(0, 0, 480, 400))
+    # The region begins where a source pixel does, so its first samples lean on the pixel before.
+    np.testing.assert_allclose(
+        warp_region([image], matrix, (1, 1), box(80, 160, 40, 48)), whole[80:120, 160:208], atol=1
+    )
+
+
 def test_only_the_patch_of_the_right_level_is_read():
     image = smooth(2000, 1600)
     levels = [GuardedArray(lv, (0, 0) if k != 2 else (120, 120)) for k, lv in enumerate(pyramid(image, 4))]

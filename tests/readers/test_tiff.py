@@ -224,6 +224,15 @@ def test_a_file_cut_anywhere_is_refused_in_words(tmp_path):
         assert "cut.tif" in raised.value.problem and raised.value.mend, cut
 
 
+@pytest.mark.parametrize("how", [{}, {"tile": (64, 64)}, {"compression": "zlib", "rowsperstrip": 7}])
+def test_missing_pixels_are_noticed_where_the_directory_is_whole(tmp_path, how):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(), metadata=None, **how)
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(InputError, match="its tiles reach to"):
+        read_image(path)
+
+
 def test_a_missing_second_directory_is_noticed(tmp_path):
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as tiff:
