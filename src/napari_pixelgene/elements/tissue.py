@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from napari_pixelgene.elements.arrays import BoolArray, IntArray
+import numpy as np
+
+from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,18 @@ class Folds:
     fold: IntArray
     count: int
     block_um: float
+    origin: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))  # (partitions, 2) corner of a block, µm
 
     @property
     def partitions(self) -> int:
         """How many ways the tissue is dealt."""
         return int(self.fold.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPlan:
+    """What each member of an ensemble does with each unit, (members, units) bool each; no unit is in two."""
+
+    fit: BoolArray
+    stop: BoolArray
+    score: BoolArray

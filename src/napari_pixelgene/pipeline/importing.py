@@ -18,7 +18,8 @@ from napari_pixelgene.readers.images import needs_pyramid, read_image
 from napari_pixelgene.readers.legacy_st import read_legacy_st
 from napari_pixelgene.readers.xenium import find_bundle, read_xenium
 from napari_pixelgene.settings import Section
-from napari_pixelgene.stages.checks import check_image, check_spots
+from napari_pixelgene.stages.checks import check_pixel_size, check_units
+from napari_pixelgene.stages.tissue import find_tissue
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import write_capture
 from napari_pixelgene.store.pyramids import write_pyramid
@@ -65,7 +66,7 @@ def import_st(
 
     def capture(image: Image) -> tuple[Capture, dict[str, Path]]:
         found = read_legacy_st(counts, spots, diameter, settings.name or "st", on_event)
-        check_spots(found, image, on_event)
+        _check_place(found, image, settings, on_event)
         return found, {"counts": counts, "spots": spots}
 
     return _import(path, he, settings, {"counts": counts, "spots": spots}, capture, on_event, overwrite)
@@ -91,6 +92,15 @@ def import_xenium(
     return _import(path, he, settings, {"bundle": experiment}, capture, on_event, overwrite)
 
 
+def _check_place(capture: Capture, image: Image, settings: ImportSettings, on_event: OnEvent) -> None:
+    """Spots must lie on the image and on its tissue, or image, table or pixel size are wrong."""
+    units = capture.units
+    assert units is not None
+    grid = Grid.of_image(image, settings.work_mpp)
+    mpp = image.require_mpp()
+    check_units(units, units.xy * mpp, grid, mpp, find_tissue(image, grid, on_event=on_event), on_event)
+
+
 Read = Callable[["Image"], tuple[Capture | None, dict[str, Path]]]
 
 
@@ -106,7 +116,7 @@ def _import(
     start = time.monotonic()
     path = Path(path)
     image = read_image(he, settings.mpp, on_event)
-    check_image(image, on_event)
+    check_pixel_size(image.require_mpp(), on_event)
     he_reference = reference(image, path)
     inputs = {HE: content_hash(he_reference), **{k: content_hash(reference(f, path)) for k, f in files.items()}}
     fingerprint = provenance.fingerprint(settings, inputs)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -89,7 +89,10 @@ def choose_device(asked: str) -> str:
 
 
 def prepare_fit(
-    stores: Sequence[SectionStore], settings: FitSettings, kind: str = "fit", on_event: OnEvent = silent
+    stores: Sequence[SectionStore],
+    settings: FitSettings,
+    kind: Literal["fit", "cross"] = "fit",
+    on_event: OnEvent = silent,
 ) -> Prepared:
     """Everything up to the first step: tissue, features, counts, genes, folds, each made once."""
     if len({s.path.resolve() for s in stores}) < len(stores):
