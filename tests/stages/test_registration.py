@@ -79,6 +79,12 @@ def test_auto_takes_a_homography_when_perspective_matters() -> None:
     assert chosen == ["homography"] * 40
 
 
+def test_auto_sees_a_perspective_of_a_few_micrometres() -> None:
+    """At the corners it moves points by some 5 µm: a tolerance much above 10 % would overlook it."""
+    chosen = [run(clicked(truth("homography", perspective_um=12.0), 16, seed)).transform.kind for seed in range(20)]
+    assert chosen.count("homography") >= 17, chosen
+
+
 def test_auto_is_hardly_worse_than_knowing_the_kind() -> None:
     for kind, count in (("similarity", 5), ("affine", 8)):
         matrix = truth(kind)
@@ -156,6 +162,33 @@ def test_the_recommendation_weighs_held_out_errors_in_words() -> None:
     assert fits == sorted(fits, reverse=True)
     assert table["affine"].loo_rmse_um > table["affine"].fit_rmse_um > 0
     assert table["affine"].fit_worst_um > table["affine"].fit_rmse_um > table["affine"].loo_median_um / 3
+
+
+def test_one_pair_far_off_does_not_pass_for_a_mirror() -> None:
+    pairs = clicked(truth("similarity"), 6, 0)
+    wrong = pairs.fixed_xy.copy()
+    wrong[1] += (-150_000, 150_000)
+    assert geometry.is_mirrored(geometry.fit("affine", pairs.moving_xy, wrong), pairs.moving_xy)
+    found = run(Keypoints(pairs.moving_xy, wrong))
+    assert found.transform.inlier is not None and found.transform.inlier.tolist() == [True, False] + [True] * 4
+
+
+def test_fewer_than_half_are_no_majority() -> None:
+    pairs = clicked(truth("similarity"), 12, 0)
+    wrong = pairs.fixed_xy + np.random.default_rng(5).normal(0, 2000, (12, 2)) * (np.arange(12) >= 5)[:, None]
+    with pytest.raises(RegistrationError, match="too few agree to tell which are wrong"):
+        run(Keypoints(pairs.moving_xy, wrong), kind="similarity")
+
+
+def test_rows_are_counted_over_all_pairs_also_behind_disabled_ones() -> None:
+    pairs = clicked(truth("similarity"), 10, 0)
+    wrong = pairs.fixed_xy.copy()
+    wrong[7] += 500
+    enabled = ~np.isin(np.arange(10), [0, 2])
+    found = run(Keypoints(pairs.moving_xy, wrong, enabled=enabled))
+    assert found.cautions[0].startswith("Pair 8 was left out") and len(found.cautions) == 1
+    assert found.transform.inlier is not None
+    assert np.flatnonzero(found.transform.inlier).tolist() == [1, 3, 4, 5, 6, 8, 9]
 
 
 def test_two_pairs_give_a_similarity_that_nothing_checks() -> None:
