@@ -91,12 +91,38 @@ def test_a_kill_at_any_file_operation_leaves_the_old_or_the_new_and_resumes(tmp_
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a POSIX signal")
+def test_a_kill_while_an_unfinished_element_is_discarded_never_leaves_half_of_it_as_done(tmp_path: Path) -> None:
+    for fatal in range(1, 12):
+        parent = tmp_path / str(fatal)
+        half = Partial.begin(parent, "element", "half")
+        for i in range(3):
+            (half.path / str(i)).write_text(f"half {i}")
+            half.mark(str(i))
+        work(parent, "new", fatal)
+        write(parent, "half")
+        assert content(parent / "element") == whole("half")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a POSIX signal")
 def test_finished_pieces_are_not_written_again(tmp_path: Path) -> None:
     work(tmp_path, "a", fatal=9)
     finished = Partial.begin(tmp_path, "element", "a").finished
     assert 0 < len(finished) < 5
     _, said = work(tmp_path, "a")
     assert int(said.split()[0]) == 5 - len(finished)
+
+
+def test_the_ledger_goes_before_what_it_speaks_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Partial.begin(tmp_path, "x", "a").mark("1")
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Partial.begin(tmp_path, "x", "b")
+    monkeypatch.undo()
+    assert not Partial.begin(tmp_path, "x", "a").resumed
 
 
 def test_another_fingerprint_starts_afresh(tmp_path: Path) -> None:

@@ -196,6 +196,13 @@ def test_shares_of_genes_fill_the_same_maps(store: SectionStore, monkeypatch: py
     assert len(list((store.path / "maps/panel/0/c").rglob("*/*/*"))) == 8
 
 
+def test_all_genes_at_once_fill_every_shard(store: SectionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "SHARD_GENES", 2)
+    write_all(writer := begin(store))
+    writer.finish(measured())
+    assert np.array_equal(read_maps(store, "panel").levels[0][...], truth().astype(np.float16), equal_nan=True)
+
+
 def test_missing_tiles_and_misfits_are_refused(store: SectionStore) -> None:
     writer, first = begin(store), next(tiles(GRID.yx_shape, 512))
     with pytest.raises(StoreError, match="4 of 4 pieces of the maps 'panel' were not written"):
