@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -21,6 +22,7 @@ from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Event, Note
 from napari_pixelgene.readers import xenium_transcripts
 from napari_pixelgene.readers.xenium import find_morphology, read_boundaries, read_cells, read_xenium
+from napari_pixelgene.simulate.run import SimulatedRun
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 MOLEXP = SHARED / "data" / "fixtures" / "molexp_xenium"
@@ -352,6 +354,23 @@ def test_the_wrong_folder_is_told_which_is_right(make: Make, tmp_path: Path) -> 
         read_xenium(tmp_path / "never")
     with pytest.raises(InputError, match="not a Xenium output folder"):
         read_xenium(bundle / "transcripts.parquet")
+
+
+def test_a_whole_run_reads_with_counts_that_agree(small_run: SimulatedRun) -> None:
+    """What the filters accept, summed over each cell, is the run's own cell table."""
+    capture, cells = read_xenium(small_run.bundle), read_cells(small_run.bundle)
+    transcripts = capture.transcripts
+    assert transcripts is not None
+    assert capture.genes == cells.genes
+    total = sum(np.bincount(b.gene, minlength=len(capture.genes)) for b in transcripts.batches())
+    raw = pl.read_parquet(small_run.bundle / "transcripts.parquet")
+    kept = raw.filter((pl.col("qv") >= 20) & pl.col("feature_name").is_in(list(capture.genes.symbols)))
+    want = dict(kept.group_by("feature_name").len().iter_rows())
+    assert dict(zip(capture.genes.symbols, np.asarray(total).tolist(), strict=True)) == want
+    in_cells = kept.filter(pl.col("cell_id") != "UNASSIGNED").group_by("cell_id").len()
+    got = {cell: int(n) for cell, n in zip(cells.ids, cells.library, strict=True) if n}
+    assert got == dict(in_cells.iter_rows())
+    assert [(c.name, c.mpp) for c in capture.morphology] == [("DAPI", 0.2125)]
 
 
 @pytest.mark.skipif(not MOLEXP.is_dir(), reason="the MoleculeExperiment tables are not here")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -22,6 +23,9 @@ from napari_pixelgene.elements.grid import Grid
 from napari_pixelgene.elements.transcripts import TranscriptBatch, Transcripts
 from napari_pixelgene.errors import Cancelled, InputError
 from napari_pixelgene.progress import Event, Note, Progress
+from napari_pixelgene.readers.images import read_image
+from napari_pixelgene.readers.xenium import read_xenium
+from napari_pixelgene.simulate.run import SimulatedRun
 from napari_pixelgene.stages import binning
 from napari_pixelgene.stages.binning import BinningSettings, bin_transcripts, bin_units
 
@@ -189,6 +193,34 @@ def test_one_cell_a_transcript_bins_like_transcripts(rows: Any) -> None:
     cells = Units(np.arange(len(rows)).astype(str), xy, counts, GENES, Footprint("point"), "stage_um")
     one, other = bin_units(cells, TILTED, GRID).bins, bin_transcripts(transcripts_of(xy, gene), TILTED, GRID).bins
     assert as_dictionary(one) == as_dictionary(other)
+
+
+def test_bins_lie_where_the_truth_lies(small_run: SimulatedRun) -> None:
+    """Counts agree best with the true rates when nothing is shifted, not even by half a superpixel."""
+    capture = read_xenium(small_run.bundle)
+    assert capture.transcripts is not None
+    assert capture.stage_to_morphology is not None
+    he = read_image(small_run.he)
+    scale = Transform(np.diag([he.require_mpp(), he.require_mpp(), 1.0]), "he_px", "he_um")
+    to_he_um = capture.stage_to_morphology.then(Transform(small_run.morphology_to_he, "morphology_px", "he_px")).then(
+        scale
+    )
+    rates = np.asarray(zarr.open_group(small_run.truth / "rates.zarr", mode="r")["rates"][:], dtype=float)
+    rates = rates.sum(axis=0).ravel()
+    grid = Grid.of_image(he)
+    assert grid.size == len(rates)
+
+    def agreement(dx_um: float, dy_um: float) -> float:
+        shift = Transform(np.array([[1.0, 0, dx_um], [0, 1.0, dy_um], [0, 0, 1]]), "he_um", "he_um")
+        assert capture.transcripts is not None
+        bins = bin_transcripts(capture.transcripts, to_he_um.then(shift), grid).bins
+        counts = np.bincount(bins.superpixel, bins.library, grid.size)
+        return float(np.corrcoef(counts, rates)[0, 1])
+
+    best = agreement(0, 0)
+    assert best > 0.8
+    for shift in [(4, 0), (-4, 0), (0, 4), (0, -4)]:
+        assert agreement(*shift) < best - 0.02
 
 
 def test_settings_have_units_and_refuse_nonsense() -> None:

@@ -23,7 +23,7 @@ PLAUSIBLE_MPP = (0.05, 20.0)
 COARSE_MPP = 1.0
 # Pitch in diameters: square bins lie side by side (1), Visium spots 1.8, legacy ST spots 2 apart.
 PITCH_LIMITS = (0.75, 5.0)
-_MOST, _FEW = 0.5, 0.2
+_MOST, _FEW, _SWAPPED = 0.5, 0.2, 0.8
 _SAMPLE = 2000
 
 
@@ -98,7 +98,7 @@ def check_placement(xy_um: FloatArray, ids: Array, grid: Grid, on_event: OnEvent
     if share < _MOST:
         raise InputError(
             f"{int((~inside).sum()):,} of {len(inside):,} units lie outside the H&E: {_extents(xy_um, grid)}.",
-            _mend_placement(share, float(_inside(xy_um[:, ::-1], grid).mean())),
+            _mend_placement(float(_inside(xy_um[:, ::-1], grid).mean())),
         )
     if share < 1:
         lost = np.asarray(ids)[~inside]
@@ -116,7 +116,7 @@ def check_on_tissue(xy_um: FloatArray, grid: Grid, tissue: Tissue, on_event: OnE
     text = (
         f"Only {int(on.sum()):,} of {len(on):,} units lie on the tissue, which covers {tissue.fraction:.0%} of the H&E."
     )
-    mend = _mend_placement(share, float(_on_tissue(xy_um[:, ::-1], grid, tissue).mean()), "or mend the tissue mask")
+    mend = _mend_placement(float(_on_tissue(xy_um[:, ::-1], grid, tissue).mean()), "or mend the tissue mask")
     if share < _FEW:
         raise InputError(text, mend)
     on_event(Note(f"{text} {mend}", "warning", STAGE))
@@ -141,9 +141,9 @@ def _extents(xy_um: FloatArray, grid: Grid) -> str:
     return f"{reach} on an image of {width:,.0f} × {height:,.0f} µm"
 
 
-def _mend_placement(share: float, share_swapped: float, otherwise: str = "") -> str:
+def _mend_placement(share_swapped: float, otherwise: str = "") -> str:
     """The likeliest reason: axes swapped, when that would put most units where they belong."""
-    if share_swapped >= max(0.8, 2 * share):
+    if share_swapped >= _SWAPPED:
         return f"With x and y swapped {share_swapped:.0%} would lie right: swap the two columns."
     mends = ["Check that image and table are of one section", "that positions are in pixels of this very image"]
     return ", ".join([*mends, *([otherwise] if otherwise else ["and the pixel size"])]) + "."
