@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from napari_pixelgene.arithmetic.tiles import Span, Tile, tiles
-from napari_pixelgene.models.base import View
+from napari_pixelgene.models.base import Quantity, View
 from napari_pixelgene.progress import OnEvent, Progress, silent
 
 if TYPE_CHECKING:
-    from napari_pixelgene.elements.arrays import Array, FloatArray, IntArray
+    from collections.abc import Iterator
+
+    from scipy import sparse
+
+    from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
     from napari_pixelgene.elements.features import Features
     from napari_pixelgene.elements.grid import Grid
     from napari_pixelgene.elements.tissue import Tissue
-    from napari_pixelgene.models.base import Fitted, Needs
+    from napari_pixelgene.models.base import Fitted, Needs, TrainingSection
 
 STAGE = "predict"
 # Rows of a tile that are decoded at once: 32 × 512 superpixels × 300 genes in float32 are 20 MB.
 _STRIP = 32
+# Superpixels under units that are asked for at once, all members decoded.
+_CHUNK = 16_384
+QUANTITIES: tuple[Quantity, Quantity] = ("log", "counts")
 
 
 class MapSink(Protocol):
@@ -85,3 +92,56 @@ def _with_halo(read: object, strip: Tile, halo: int, features: Features) -> Floa
     out = np.full((*wide.yx_shape, features.array.shape[2]), np.nan, dtype=np.float32)
     out[inner.within(wide)] = read(*inner.region)  # type: ignore[operator]
     return out
+
+
+def predict_units(
+    fitted: Fitted,
+    section: TrainingSection,
+    genes: IntArray,
+    held_out: BoolArray | None = None,
+    device: str = "cpu",
+) -> tuple[FloatArray, FloatArray]:
+    """What a model says of a section's units: log1p(CP10k) and expected counts of the whole unit, (n, genes) each.
+
+    With `held_out` (members, n) a unit is asked of those members alone, as in a cross-validation; a unit that
+    no member held out is NaN.
+    """
+    log, counts = (np.full((len(section), len(genes)), np.nan, dtype=np.float32) for _ in range(2))
+    for rows in _unit_chunks(section):
+        pooling = section.pooling[rows]
+        touched = np.unique(pooling.indices)
+        latent = fitted.latent(View(section.features[touched]), device)
+        pooling = pooling[:, touched].tocsr()
+        for out, quantity in ((log, QUANTITIES[0]), (counts, QUANTITIES[1])):
+            if held_out is None:
+                out[rows] = fitted.units_from_latent(latent, pooling, genes, quantity)
+            else:
+                out[rows] = _held_out(fitted, latent, pooling, genes, quantity, held_out[:, rows])
+    return log, counts
+
+
+def _unit_chunks(section: TrainingSection) -> Iterator[slice]:
+    """Runs of units that touch at most `_CHUNK` superpixels, or one unit."""
+    filled = section.pooling.indptr
+    start = 0
+    while start < len(section):
+        stop = int(np.searchsorted(filled, filled[start] + _CHUNK, side="right")) - 1
+        stop = min(max(stop, start + 1), len(section))
+        yield slice(start, stop)
+        start = stop
+
+
+def _held_out(
+    fitted: Fitted,
+    latent: FloatArray,
+    pooling: sparse.csr_matrix,
+    genes: IntArray,
+    quantity: Quantity,
+    held_out: BoolArray,
+) -> FloatArray:
+    decoded = fitted.decode(latent, genes, quantity)
+    size = pooling.getnnz(axis=1)[:, None] if quantity == "counts" else 1.0
+    pooled = np.stack([np.asarray(pooling @ member) * size for member in decoded])
+    asked = held_out.sum(0)[:, None]
+    total = (pooled * held_out[:, :, None]).sum(0)
+    return np.divide(total, asked, out=np.full_like(total, np.nan), where=asked > 0)
