@@ -70,13 +70,14 @@ molecules = st.lists(
 
 
 @settings(max_examples=80, deadline=None)
-@given(molecules, st.integers(1, 30), st.integers(1, 40))
-def test_bins_equal_a_dictionary_for_any_batch_and_merge(rows: Any, batch: int, pending: int) -> None:
+@given(molecules, st.integers(1, 30), st.integers(1, 40), st.integers(1, 9))
+def test_bins_equal_a_dictionary_for_any_batch_and_merge(rows: Any, batch: int, pending: int, ranges: int) -> None:
     xy, gene = [row[:2] for row in rows], [row[2] for row in rows]
     want = by_dictionary(xy, gene, TILTED, GRID)
     stream = transcripts_of(xy, gene, batch)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(binning, "_PENDING_KEYS", pending)
+        patch.setattr(binning, "_RANGE_KEYS", ranges)
         if not want:
             with pytest.raises(InputError):
                 bin_transcripts(stream, TILTED, GRID)
@@ -104,6 +105,7 @@ def test_the_order_of_transcripts_does_not_matter(rows: Any, random: Any) -> Non
 
 def test_counts_of_many_merges_are_conserved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binning, "_PENDING_KEYS", 997)
+    monkeypatch.setattr(binning, "_RANGE_KEYS", 101)
     rng = np.random.default_rng(5)
     xy, gene = rng.uniform(0, 300, (50_000, 2)), rng.integers(0, 3, 50_000)
     got = bin_transcripts(transcripts_of(xy, gene, 1009), STAY, Grid((38, 38), (600, 600)))

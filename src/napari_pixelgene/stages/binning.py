@@ -9,6 +9,7 @@ counted and told.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,8 @@ from napari_pixelgene.settings import Section
 STAGE = "binning"
 # Keys sorted and counted in one go: 64 MB of them.
 _PENDING_KEYS = 8_000_000
+# Keys merged in one go.
+_RANGE_KEYS = 1_000_000
 
 
 class BinningSettings(Section):
@@ -186,7 +189,27 @@ class _Tally:
 
 
 def _merged(a: Sums, b: Sums) -> Sums:
-    """The sum of two partial sums, in time linear in their length but for the binary search."""
+    """The sum of two partial sums, range of keys by range, so that nothing but the result is as long as they are."""
+    size = len(a[0]) + len(b[0])
+    keys, sums, end = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int32), 0
+    for part_a, part_b in _ranges(a[0], b[0]):
+        some_keys, some_sums = _merged_range((a[0][part_a], a[1][part_a]), (b[0][part_b], b[1][part_b]))
+        here = slice(end, end + len(some_keys))
+        keys[here], sums[here], end = some_keys, some_sums, here.stop
+    keys.resize(end, refcheck=False)
+    sums.resize(end, refcheck=False)
+    return keys, sums
+
+
+def _ranges(a: IntArray, b: IntArray) -> Iterator[tuple[slice, slice]]:
+    """Slices of two ascending arrays that hold the same ranges of values, one after the other."""
+    cuts = (a if len(a) > len(b) else b)[_RANGE_KEYS::_RANGE_KEYS]
+    of_a, of_b = ([0, *np.searchsorted(each, cuts).tolist(), len(each)] for each in (a, b))
+    for i in range(len(cuts) + 1):
+        yield slice(of_a[i], of_a[i + 1]), slice(of_b[i], of_b[i + 1])
+
+
+def _merged_range(a: Sums, b: Sums) -> Sums:
     keys = np.concatenate([a[0], b[0]])
     order = np.argsort(keys, kind="stable")  # two ascending runs: one merge
     keys, sums = keys[order], np.concatenate([a[1], b[1]])[order]
@@ -202,9 +225,13 @@ def _run_starts(ascending: IntArray) -> IntArray:
 
 
 def _bins(keys: IntArray, sums: IntArray, genes: GeneTable, grid: Grid) -> Bins:
-    superpixels, gene = np.divmod(keys, len(genes))
-    first = _run_starts(superpixels)
-    starts = np.append(first, len(keys))
-    counts = sparse.csr_matrix((sums, gene.astype(np.int32), starts), shape=(len(first), len(genes)))
-    library = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
-    return Bins(superpixels[first], counts, library, genes, grid.yx_shape, grid.superpixel_um)
+    """CSR from keys and sums; turns the keys into superpixels in place, for they may be most of the memory."""
+    gene = np.empty(len(keys), dtype=np.int32)
+    for start in range(0, len(keys), _RANGE_KEYS):
+        here = slice(start, start + _RANGE_KEYS)
+        keys[here], gene[here] = np.divmod(keys[here], len(genes))
+    first = _run_starts(keys)
+    shape = (len(first), len(genes))
+    counts = sparse.csr_matrix((sums, gene, np.append(first, len(keys))), shape=shape)
+    library = np.add.reduceat(sums, first, dtype=np.float64)
+    return Bins(keys[first], counts, library, genes, grid.yx_shape, grid.superpixel_um)
