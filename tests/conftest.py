@@ -10,8 +10,8 @@ from napari_pixelgene.simulate.settings import SimulationSettings
 
 @pytest.fixture(scope="session")
 def small_settings() -> SimulationSettings:
-    """A slide of 700 × 560 µm with 24 genes, 8 of them hidden."""
-    return SimulationSettings(width_um=700, height_um=560, genes=24, hidden_genes=8, seed=3)
+    """A slide of 700 × 560 µm with 24 genes, 8 of them hidden, that holds all kinds of cells."""
+    return SimulationSettings(width_um=700, height_um=560, genes=24, hidden_genes=8, seed=5)
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ EPITHELIAL, MYOEPITHELIAL, FIBROBLAST, ENDOTHELIAL, LYMPHOCYTE, MACROPHAGE, ADIP
 # Half axes of an average nucleus in µm, a row a kind.
 _HALF_AXES_UM = np.array([[4.9, 3.3], [4.6, 1.5], [6.2, 1.7], [5.2, 1.8], [2.9, 2.7], [4.3, 3.4], [4.0, 1.5]])
 _PITCH_UM = 7.5
-_NEIGHBOURS = 9
-_HALO_UM = 24.0
+_NEIGHBOURS = 14
+_HALO_UM = 32.0  # twice the farthest a cell reaches
 _STROMA, _LINING, _SHAPE = 21, 22, 23
 
 

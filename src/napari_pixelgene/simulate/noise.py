@@ -26,7 +26,8 @@ def _mixed(x: Array) -> Array:
 
 def uniform(seed: int, *keys: int | IntArray) -> FloatArray:
     """Numbers in (0, 1), one for every combination of the broadcast integer keys."""
-    state = np.full(1, seed, dtype=np.uint64)
+    # Seeds are scrambled before keys come in: else seed 8 would repeat seed 7 at other places.
+    state = _mixed(np.full(1, seed, dtype=np.uint64) + _ODD)
     for key in keys:
         state = _mixed((state + _ODD) ^ np.atleast_1d(np.asarray(key, dtype=np.int64)).view(np.uint64))
     out: FloatArray = ((_mixed(state + _ODD) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

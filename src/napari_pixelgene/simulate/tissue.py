@@ -163,7 +163,7 @@ class Architecture:
     def inside_um(self, xy_um: FloatArray) -> FloatArray:
         """Distance to the tissue's edge; the margins differ, so that no turn or mirror goes unnoticed."""
         size = np.array([self.settings.width_um, self.settings.height_um])
-        unit = 0.045 * size.min()
+        unit = max(0.045 * size.min(), 32.0)
         left_top = xy_um - unit * np.array([1.3, 0.7])
         right_bottom = size - unit * np.array([0.6, 1.1]) - xy_um
         # A soft minimum rounds the corners.
