@@ -1,0 +1,61 @@
+"""`pixelgene predict`: maps of a run over sections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from napari_pixelgene.cli.options import Listener, SectionPaths, default, of, open_section, open_sections
+from napari_pixelgene.errors import StoreError
+from napari_pixelgene.pipeline import learning
+from napari_pixelgene.pipeline.learning import FitSettings
+from napari_pixelgene.readers.gene_list import read_gene_list
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_pixelgene.store.section import SectionStore
+
+
+def predict(
+    sections: SectionPaths,
+    /,
+    *,
+    run: Annotated[str, Parameter(help="Name of the trained run.")],
+    source: Annotated[
+        Path | None, Parameter(name="--from", help="The section that holds the run, where none of these does.")
+    ] = None,
+    genes: Annotated[
+        tuple[str, ...],
+        Parameter(help="Predict these only: symbols, or file:FILE.", consume_multiple=True, negative=""),
+    ] = (),
+    device: Annotated[str, of(FitSettings, "device")] = default(FitSettings, "device"),
+    terminal: Listener,
+) -> None:
+    """Predict gene maps over sections with a trained run."""
+    stores = open_sections(sections)
+    home = open_section(source, writable=False) if source is not None else _holder(stores, run)
+    chosen = _symbols(genes)
+    for store in stores:
+        maps = learning.predict(store, run, home, chosen, terminal, device)
+        values = {"section": str(store.path), "run": run, "genes": len(maps.genes), "unit": maps.unit}
+        values["yx_shape"] = list(maps.levels[0].shape[1:])
+        terminal.result(values, f"{store.path.name}: maps of {len(maps.genes)} genes ({maps.unit}).")
+
+
+def _holder(stores: Sequence[SectionStore], run: str) -> SectionStore:
+    for store in stores:
+        if run in store.runs():
+            return store
+    raise StoreError(
+        f"No section named here holds a run '{run}'.", "Name the section it was trained on: --from SECTION."
+    )
+
+
+def _symbols(genes: Sequence[str]) -> list[str] | None:
+    if not genes:
+        return None
+    listed = [read_gene_list(Path(g.removeprefix("file:"))) if g.startswith("file:") else (g,) for g in genes]
+    return [symbol for some in listed for symbol in some]
