@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from napari_pixelgene.errors import InputError, SettingsError
+from napari_pixelgene.errors import InputError, SettingsError, unknown_name
 
 
 class Section(BaseModel):
@@ -28,8 +28,18 @@ class Section(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join([where, *map(str, first["loc"])]).strip(".")
+            if first["type"] == "extra_forbidden":
+                raise unknown_name("setting", field, cls._known(first["loc"], where)) from None
             known = ", ".join(cls.model_fields)
             raise SettingsError(f"The setting '{field}': {first['msg']}.", f"Settings here: {known}.") from None
+
+    @classmethod
+    def _known(cls, loc: tuple[int | str, ...], where: str) -> list[str]:
+        """Full names of the settings that stand beside the one at `loc`."""
+        section: Any = cls
+        for name in loc[:-1]:
+            section = section.model_fields[str(name)].annotation
+        return [".".join([where, *map(str, loc[:-1]), name]).strip(".") for name in section.model_fields]
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated again."""

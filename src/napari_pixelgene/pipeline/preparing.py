@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from napari_pixelgene.store.section import SectionStore
 
 TISSUE, FEATURES, BINNING = "tissue", "features", "binning"
+# Inputs that are no stage's record: the slide under its pixel size, the mask with a person's strokes.
+SLIDE, MASK = "slide", "tissue mask"
 
 
 def ensure_tissue(
@@ -51,7 +53,7 @@ def ensure_tissue(
     if settings is None and mask is None and entry is not None and store.find(TISSUE) is not None:
         return read_tissue(store)
     settings = settings or TissueSettings()
-    inputs = {"he": slide_hash(store)} | ({"mask": file_hash(mask)} if mask is not None else {})
+    inputs = {SLIDE: slide_hash(store)} | ({"mask file": file_hash(mask)} if mask is not None else {})
     fingerprint = provenance.fingerprint(settings, inputs)
     if provenance.fresh(store, TISSUE, fingerprint):
         return read_tissue(store)
@@ -76,7 +78,7 @@ def ensure_features(
     settings = settings or FeatureSettings()
     encoder = get_encoder(settings.encoder)
     tissue = ensure_tissue(store, on_event=on_event)
-    inputs = {"he": slide_hash(store), TISSUE: _tissue_hash(store)}
+    inputs = {SLIDE: slide_hash(store), MASK: tissue_hash(store)}
     fingerprint = provenance.fingerprint(settings, inputs)
     key = f"{FEATURES}/{encoder.name}"
     if provenance.fresh(store, key, fingerprint) and store.find(FEATURES, encoder.name) is not None:
@@ -122,7 +124,7 @@ def ensure_bins(store: SectionStore, capture: StoredCapture, on_event: OnEvent =
     return binned.bins
 
 
-def _tissue_hash(store: SectionStore) -> str:
+def tissue_hash(store: SectionStore) -> str:
     """What the mask was made with, a person's strokes included."""
     mask = read_tissue(store).mask
     return hashlib.blake2b(np.packbits(mask).tobytes(), digest_size=16).hexdigest()
