@@ -80,8 +80,8 @@ def test_auto_takes_a_homography_when_perspective_matters() -> None:
 
 
 def test_auto_sees_a_perspective_of_a_few_micrometres() -> None:
-    """At the corners it moves points by some 5 µm: a tolerance much above 10 % would overlook it."""
-    chosen = [run(clicked(truth("homography", perspective_um=12.0), 16, seed)).transform.kind for seed in range(20)]
+    """The best affine misses it by 3.3 µm at one corner: a tolerance much above 10 % would overlook it."""
+    chosen = [run(clicked(truth("homography", perspective_um=8.0), 16, seed)).transform.kind for seed in range(20)]
     assert chosen.count("homography") >= 17, chosen
 
 
