@@ -40,6 +40,12 @@ def test_levels_are_the_picture_and_its_halves(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".levels-*"))
 
 
+def test_a_picture_of_one_tile_has_one_level(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "one.ome.tif", plan((31, 64)), ramp, "image", silent)
+    with tifffile.TiffFile(tmp_path / "one.ome.tif") as tiff:
+        assert [level.shape for level in tiff.series[0].levels] == [(31, 64)]
+
+
 def test_an_odd_last_row_counts_twice() -> None:
     np.testing.assert_array_equal(
         halved(np.array([[0, 4, 8], [4, 8, 8], [6, 6, 2]], dtype=np.uint16)), [[4, 8], [6, 2]]

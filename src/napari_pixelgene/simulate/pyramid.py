@@ -59,7 +59,7 @@ def write_pyramid(path: Path, plan: PyramidPlan, render: Render, stage: str, on_
             strips = _rendered(plan, render, levels[0] if levels else None, stage, on_event)
             metadata = {**plan.metadata, "axes": "YXS" if plan.channels > 1 else "YX"}
             _write_level(tiff, plan, plan.yx_shape, strips, subifds=len(levels), metadata=metadata)
-            for level, coarser in zip(levels, [*levels[1:], None], strict=True):
+            for level, coarser in zip(levels, [*levels, None][1:], strict=True):
                 shape = (level.shape[0], level.shape[1])
                 _write_level(tiff, plan, shape, _stored(plan, level, coarser), subfiletype=1, metadata=None)
 
