@@ -185,12 +185,24 @@ class TorchSettings(Section):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step: `inputs` go to the network, shared by all members; `targets` go to the loss;
-    `weight` (members, units) is 0 where a unit is not a member's to learn from."""
+    """One step, or some of the units that judge an epoch.
+
+    `inputs` go to the network and `targets` to the loss, the same for all members. `own` are targets with
+    one row a member, and so is `weight` (members, units): 0 where a unit is not a member's to learn from.
+    `members` says whose rows these are; empty: everybody's, in order.
+    """
 
     inputs: tuple[torch.Tensor, ...]
     targets: Mapping[str, torch.Tensor]
     weight: torch.Tensor
+    own: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    members: tuple[int, ...] = ()
+
+    def only(self, members: tuple[int, ...]) -> Batch:
+        """The same step for some of everybody."""
+        rows = list(members)
+        own = {name: tensor[rows] for name, tensor in self.own.items()}
+        return replace(self, weight=self.weight[rows], own=own, members=members)
 
 
 class Plan(ABC):
@@ -202,11 +214,11 @@ class Plan(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of one epoch. `stop` {score: (members,)}, larger is better: each keeps its own best snapshot.
-    `shown` are numbers worth watching: the held-out correlation and its permuted control."""
+    """Of one epoch, (members,) each. `stop`, larger is better: every score keeps its own best snapshot.
+    `shown` is worth watching: the held-out correlation and its permuted control."""
 
     stop: Mapping[str, FloatArray]
-    shown: Mapping[str, float]
+    shown: Mapping[str, FloatArray]
 
 
 @dataclass(slots=True)
@@ -235,11 +247,12 @@ class TorchModel(Model):
 
     @abstractmethod
     def loss(self, plan: Any, output: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """(members,) from the output (members, …) of the network: one value each, already weighted."""
+        """(members,) from the output (members, …) of the network: one value each, already weighted. Members
+        that have stopped are left out of output and batch."""
 
     @abstractmethod
     def stop_batches(self, plan: Any) -> Iterator[Batch]:
-        """The stop units, the same each epoch."""
+        """The stop units, the same each epoch; a batch may be for some members only (`Batch.members`)."""
 
     @abstractmethod
     def stop_scores(self, plan: Any, outputs: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Scores:
@@ -249,7 +262,8 @@ class TorchModel(Model):
         """AdamW at a constant rate; it works on each number alone, so stacked members stay independent."""
         import torch
 
-        return torch.optim.AdamW(parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
 
     def epochs(self, plan: Any) -> tuple[int, int | None]:
         """At most so many epochs, and the patience; None never stops early and keeps the last state."""

@@ -9,9 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_pixelgene.arithmetic.metrics import pearson
+
 if TYPE_CHECKING:
-    from napari_pixelgene.elements.arrays import FloatArray, IntArray
-    from napari_pixelgene.models.base import TrainingData
+    from collections.abc import Sequence
+
+    from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
+    from napari_pixelgene.models.base import Batch, TrainingData
+
+# Fewer stop units than this judge nothing.
+LEAST_JUDGES = 3
 
 
 class Perceptron(nn.Sequential):
@@ -61,14 +68,39 @@ class UnitFeatures:
 
     def sample(self, units: IntArray, most: int, rng: np.random.Generator) -> torch.Tensor:
         """(units, samples, channels): at most `most` superpixels of each unit, drawn without replacement;
-        a unit with fewer gives some of its own again."""
+        a unit with fewer gives its own again, in turn."""
         index, size = self.index[units], self.size[units]
-        wide = min(most, int(size.max(initial=1)))
         keys = rng.random(index.shape)
-        keys[np.arange(index.shape[1])[None, :] >= size[:, None]] = 2.0
-        order = (
-            np.argsort(keys, axis=1, kind="stable")[:, :wide] if index.shape[1] > 1 else np.zeros((len(units), 1), int)
-        )
-        order = np.where(np.arange(wide)[None, :] < size[:, None], order, order[:, :1])
+        keys[np.arange(index.shape[1]) >= size[:, None]] = 2.0
+        turn = np.arange(min(most, int(size.max(initial=1)))) % np.maximum(size, 1)[:, None]
+        order = np.take_along_axis(np.argsort(keys, axis=1, kind="stable"), turn, axis=1)
         chosen = np.take_along_axis(index, order, axis=1)
         return self.features[torch.from_numpy(chosen).to(self.features.device)]
+
+
+def alike(mask: BoolArray) -> list[tuple[tuple[int, ...], IntArray]]:
+    """Members whose units (members, units) are the same, and those units."""
+    found: dict[bytes, list[int]] = {}
+    for member, row in enumerate(np.packbits(mask, axis=1)):
+        found.setdefault(row.tobytes(), []).append(member)
+    return [(tuple(members), np.flatnonzero(mask[members[0]])) for members in found.values()]
+
+
+def of_members(pieces: Sequence[torch.Tensor], batches: Sequence[Batch], members: int) -> list[FloatArray]:
+    """What batches say of each member, joined over its units: pieces (members of the batch, units, …) float64."""
+    own: list[list[torch.Tensor]] = [[] for _ in range(members)]
+    for piece, batch in zip(pieces, batches, strict=True):
+        for row, member in enumerate(batch.members or range(members)):
+            own[member].append(piece[row])
+    return [torch.cat(rows).double().cpu().numpy() if rows else np.zeros((0, 1)) for rows in own]
+
+
+def mean_and_permuted(predicted: FloatArray, truth: FloatArray) -> FloatArray:
+    """(2,) the mean Pearson over genes, and the same with the units shuffled: what chance gives."""
+    shuffled = truth[np.random.default_rng(0).permutation(len(truth))]
+    return np.array([_mean_pearson(predicted, truth), _mean_pearson(predicted, shuffled)])
+
+
+def _mean_pearson(a: FloatArray, b: FloatArray) -> float:
+    r = pearson(a, b)
+    return float(np.nanmean(r)) if np.isfinite(r).any() else np.nan

@@ -4,22 +4,23 @@ Parameters of all members are stacked; one `vmap` runs them over the same batch,
 must not see weigh nothing. Because the optimiser works on each number alone, and because batches, dropout
 and the first weights are seeded per epoch and per member, a member ends where it would have ended alone.
 Every member keeps its best state, apart for each stop score, until it has not improved for `patience`
-epochs; the pass ends when all have stopped. The whole state is written after each epoch, so that a killed
-run continues to the same end, bit for bit.
+epochs; then it is left out of the pass, which ends when all have stopped. The whole state is written after
+each epoch, so that a killed run continues to the same end, bit for bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch.func import functional_call, vmap
 
+from napari_pixelgene.errors import InputError
 from napari_pixelgene.models.base import Fitted, Model, Scores, Snapshots, TorchModel, TrainingData
-from napari_pixelgene.progress import OnEvent, Progress, silent
+from napari_pixelgene.progress import Event, OnEvent, Progress, silent
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from napari_pixelgene.models.base import Batch
 
 STAGE = "fit"
+# Fewer units than this have no variance to learn from.
+_LEAST_UNITS = 2
 Parameters = dict[str, torch.Tensor]
 
 
@@ -50,12 +53,17 @@ class Run:
     best: dict[str, Parameters] = field(default_factory=dict)
     best_score: dict[str, FloatArray] = field(default_factory=dict)
     waited: dict[str, FloatArray] = field(default_factory=dict)
+    shown: dict[str, FloatArray] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def epoch(self) -> int:
         """Finished epochs."""
         return len(self.history)
+
+    def now(self) -> dict[str, float]:
+        """The numbers of the last epoch."""
+        return {k: v for k, v in self.history[-1].items() if k != "epoch"} if self.history else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +77,78 @@ class Trained:
 def train(
     model: Model, data: TrainingData, on_event: OnEvent = silent, checkpoint: Checkpoint | None = None
 ) -> Trained:
-    """Fit any registered model: a torch member through the loop here, another through its own `fit`."""
+    """Fit any registered model: a torch member through the loop here, another through its own `fit`.
+
+    Raises InputError when the data leave a member nothing to learn from, or features are not finite.
+    """
+    _check(data)
     if not isinstance(model, TorchModel):
         return Trained(model.fit(data, on_event))
     plan = model.plan(data)
-    if model.batched_members:
-        run = _train_members(model, plan, data, on_event, checkpoint)
-        return Trained(model.finish(plan, Snapshots(run.best), data), tuple(run.history))
-    runs = [_train_members(model, model.plan(one), one, on_event, None) for one in map(data.only, range(data.members))]
+    runs = _in_one_pass(model, plan, data, on_event, checkpoint)
     best = {
-        score: {name: torch.cat([r.best[score][name] for r in runs]) for name in runs[0].best[score]}
-        for score in runs[0].best
+        score: {name: torch.cat([r.best[score][name] for r in runs]) for name in parameters}
+        for score, parameters in runs[0].best.items()
     }
     return Trained(model.finish(plan, Snapshots(best), data), tuple(row for r in runs for row in r.history))
+
+
+def _check(data: TrainingData) -> None:
+    for section in data.sections:
+        if not np.isfinite(section.features).all():
+            lost = int((~np.isfinite(section.features).all(1)).sum())
+            raise InputError(
+                f"{section.name}: {lost} superpixels under its units have no finite features.",
+                "Compute the features again; the tissue mask has changed since.",
+            )
+    few = int(data.fit.sum(1).min(initial=_LEAST_UNITS))
+    if few < _LEAST_UNITS:
+        raise InputError(
+            f"A member of the ensemble is left with {few} units to learn from.",
+            "Use more folds or smaller blocks, or a larger section.",
+        )
+
+
+def _in_one_pass(
+    model: TorchModel, plan: Any, data: TrainingData, on_event: OnEvent, checkpoint: Checkpoint | None
+) -> list[Run]:
+    """All members together, or one after another where the model asks for it."""
+    if model.batched_members:
+        return [_train_members(model, plan, data, on_event, checkpoint)]
+    kept = dict(checkpoint.load() or {}) if checkpoint is not None else {}
+    runs = []
+    for i, one in enumerate(map(data.only, range(data.members))):
+        part = None if checkpoint is None else _Part(checkpoint, kept, f"member {i}/")
+        runs.append(_train_members(model, model.plan(one), one, _in_turn(on_event, i, data.members), part))
+    return runs
+
+
+@dataclass(slots=True)
+class _Part:
+    """The state of one member beside that of those before it, in one checkpoint."""
+
+    whole: Checkpoint
+    kept: dict[str, Array]
+    prefix: str
+
+    def load(self) -> Mapping[str, Array] | None:
+        mine = {k.removeprefix(self.prefix): v for k, v in self.kept.items() if k.startswith(self.prefix)}
+        return mine or None
+
+    def save(self, arrays: Mapping[str, Array]) -> None:
+        self.kept.update({self.prefix + name: array for name, array in arrays.items()})
+        self.whole.save(self.kept)
+
+
+def _in_turn(on_event: OnEvent, member: int, members: int) -> OnEvent:
+    """Progress of one member as progress of all."""
+
+    def told(event: Event) -> None:
+        if isinstance(event, Progress) and event.total is not None:
+            event = replace(event, done=event.done + member * event.total, total=members * event.total)
+        on_event(event)
+
+    return told
 
 
 def _train_members(
@@ -92,16 +159,16 @@ def _train_members(
     if checkpoint is not None and (state := checkpoint.load()) is not None:
         _restore(run, state)
     epochs, patience = model.epochs(plan)
-    on_event(Progress(STAGE, run.epoch, epochs))
-    while run.epoch < epochs and not _all_stopped(run, patience):
-        losses = _epoch(model, plan, network, run, data)
+    on_event(Progress(STAGE, run.epoch, epochs, values=run.now()))
+    while run.epoch < epochs and (learning := _learning(run, data.members, patience)):
+        loss = _epoch(model, plan, network, run, data, learning)
         scores = _score(model, plan, network, run)
         _keep_best(run, scores, patience)
-        run.history.append({"epoch": run.epoch + 1, "loss": losses, **scores.shown})
+        _remember(run, loss, scores, learning)
         if checkpoint is not None:
             checkpoint.save(_state(run))
-        on_event(Progress(STAGE, run.epoch, epochs, values={"loss": losses, **scores.shown}))
-    on_event(Progress(STAGE, epochs, epochs, message=f"stopped after {run.epoch} epochs"))
+        on_event(Progress(STAGE, run.epoch, epochs, values=run.now()))
+    on_event(Progress(STAGE, epochs, epochs, message=f"stopped after {run.epoch} epochs", values=run.now()))
     return run
 
 
@@ -129,18 +196,24 @@ def _forward(network: nn.Module, parameters: Parameters, batch: Batch) -> torch.
         in_dims=(0, *(None for _ in batch.inputs)),
         randomness="same",
     )
-    out: torch.Tensor = call(parameters, *batch.inputs)
+    rows = list(batch.members)
+    chosen = {name: tensor[rows] for name, tensor in parameters.items()} if rows else parameters
+    out: torch.Tensor = call(chosen, *batch.inputs)
     return out
 
 
-def _epoch(model: TorchModel, plan: Any, network: nn.Module, run: Run, data: TrainingData) -> float:
-    """One pass over the units; returns the mean loss of all members."""
+def _epoch(
+    model: TorchModel, plan: Any, network: nn.Module, run: Run, data: TrainingData, learning: tuple[int, ...]
+) -> float:
+    """One pass over the units by the members that have not stopped; returns their mean loss."""
     network.train()
     total, steps = torch.zeros((), device=data.device), 0
+    everybody = len(learning) == data.members
     devices = [data.device] if data.device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(_seed(data.seed, 1, run.epoch))
-        for batch in model.batches(plan, np.random.default_rng([data.seed, 2, run.epoch])):
+        for step in model.batches(plan, np.random.default_rng([data.seed, 2, run.epoch])):
+            batch = step if everybody else step.only(learning)
             losses = model.loss(plan, _forward(network, run.parameters, batch), batch)
             run.optimizer.zero_grad(set_to_none=True)
             losses.sum().backward()  # type: ignore[no-untyped-call]
@@ -154,6 +227,23 @@ def _score(model: TorchModel, plan: Any, network: nn.Module, run: Run) -> Scores
     network.eval()
     batches = list(model.stop_batches(plan))
     return model.stop_scores(plan, [_forward(network, run.parameters, b) for b in batches], batches)
+
+
+def _learning(run: Run, members: int, patience: int | None) -> tuple[int, ...]:
+    """Members that some score has not stopped."""
+    if patience is None or not run.waited:
+        return tuple(range(members))
+    stopped = np.all([waited >= patience for waited in run.waited.values()], axis=0)
+    return tuple(np.flatnonzero(~stopped).tolist())
+
+
+def _remember(run: Run, loss: float, scores: Scores, learning: tuple[int, ...]) -> None:
+    """One row of history; a member that has stopped keeps the numbers it stopped with."""
+    for name, values in scores.shown.items():
+        kept = run.shown.setdefault(name, np.array(values, dtype=np.float64))
+        kept[list(learning)] = values[list(learning)]
+    means = {name: float(values.mean()) for name, values in run.shown.items()}
+    run.history.append({"epoch": run.epoch + 1, "loss": loss, **means})
 
 
 def _keep_best(run: Run, scores: Scores, patience: int | None) -> None:
@@ -176,12 +266,6 @@ def _copy_members(to: Parameters, source: Parameters, members: BoolArray) -> Non
         tensor[chosen] = source[name].detach()[chosen]
 
 
-def _all_stopped(run: Run, patience: int | None) -> bool:
-    if patience is None or not run.waited:
-        return False
-    return all((waited >= patience).all() for waited in run.waited.values())
-
-
 def _state(run: Run) -> dict[str, Array]:
     """The whole run as named arrays."""
     out: dict[str, Array] = {f"parameter/{k}": _numpy(v) for k, v in run.parameters.items()}
@@ -190,6 +274,7 @@ def _state(run: Run) -> dict[str, Array]:
     for score, parameters in run.best.items():
         out |= {f"best/{score}/{k}": _numpy(v) for k, v in parameters.items()}
         out |= {f"best_score/{score}": run.best_score[score], f"waited/{score}": run.waited[score]}
+    out |= {f"shown/{name}": values for name, values in run.shown.items()}
     for key in run.history[0]:
         out[f"history/{key}"] = np.array([row[key] for row in run.history])
     return out
@@ -210,6 +295,7 @@ def _restore(run: Run, state: Mapping[str, Array]) -> None:
         score, _, parameter = name.partition("/")
         run.best.setdefault(score, {})[parameter] = torch.from_numpy(array.copy()).to(run.parameters[parameter])
     run.best_score, run.waited = dict(groups["best_score"]), dict(groups["waited"])
+    run.shown = {name: values.copy() for name, values in groups.get("shown", {}).items()}
     keys = groups["history"]
     run.history = [{k: float(v[i]) for k, v in keys.items()} for i in range(len(keys["epoch"]))]
 

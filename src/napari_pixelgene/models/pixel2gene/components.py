@@ -16,7 +16,7 @@ import torch
 from napari_pixelgene.arithmetic.metrics import pearson
 from napari_pixelgene.arithmetic.targets import fit_components, log1p_cp10k
 from napari_pixelgene.models.base import Plan, Scores
-from napari_pixelgene.models.heads import Perceptron
+from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,11 +50,6 @@ class ComponentsPlan(Plan):
         """Size of the ensemble."""
         return len(self.scale)
 
-    @property
-    def judges(self) -> IntArray:
-        """Units that judge an epoch: all."""
-        return np.arange(len(self.z))
-
     def network(self, settings: Pixel2GeneSettings) -> nn.Module:
         """Components and the total in one linear head."""
         channels = self.units.features.shape[1]
@@ -65,29 +60,32 @@ class ComponentsPlan(Plan):
         return settings.batch_units
 
     def targets_of(self, units: IntArray) -> dict[str, torch.Tensor]:
-        """What the loss needs of a batch."""
+        """Nothing that all members share."""
+        return {}
+
+    def own_of(self, units: IntArray) -> dict[str, torch.Tensor]:
+        """(members, units, components + 1): each member has components of its own."""
         return {"targets": torch.from_numpy(self.targets[:, units]).to(self.units.features.device)}
 
     def loss(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Squared errors of the footprint's mean, summed over components and total; (members,)."""
-        error = ((output.mean(2) - batch.targets["targets"]) ** 2).sum(-1)  # (members, units)
+        error = ((output.mean(2) - batch.own["targets"]) ** 2).sum(-1)  # (members, units)
         return (error * batch.weight).sum(1) / batch.weight.sum(1).clamp_min(1)
 
     def scores(self, outputs: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Scores:
         """Mean Pearson over genes on each member's stop units, and the Pearson of the total."""
-        predicted = torch.cat([o.mean(2) for o in outputs], dim=1).double().cpu().numpy()  # (members, units, outputs)
-        rng = np.random.default_rng(0)
-        rows = [self._score(m, predicted[m, stop], np.flatnonzero(stop), rng) for m, stop in enumerate(self.stop)]
+        predicted = of_members([o.mean(2) for o in outputs], batches, self.members)  # each (units, outputs)
+        rows = [self._score(m, p, np.flatnonzero(self.stop[m])) for m, p in enumerate(predicted)]
         composition, total, permuted = np.nan_to_num(np.array(rows)).T
-        shown = {"r": float(composition.mean()), "permuted": float(permuted.mean())}
-        return Scores({"composition": composition, "total": total}, shown)
+        return Scores({"composition": composition, "total": total}, {"r": composition, "permuted": permuted})
 
-    def _score(self, member: int, predicted: FloatArray, stop: IntArray, rng: np.random.Generator) -> FloatArray:
-        if len(stop) < 3:
+    def _score(self, member: int, predicted: FloatArray, stop: IntArray) -> FloatArray:
+        if len(stop) < LEAST_JUDGES:
             return np.zeros(3)
         z, truth = predicted[:, :-1] @ self.components[member], self.z[stop]
         total = pearson(predicted[:, -1:], self.targets[member, stop, -1:])[0]
-        return np.array([np.nanmean(pearson(z, truth)), total, np.nanmean(pearson(z, truth[rng.permutation(len(z))]))])
+        r, permuted = mean_and_permuted(z, truth)
+        return np.array([r, total, permuted])
 
     def arrays(self) -> dict[str, Array]:
         """See `Plan.arrays`."""
@@ -108,9 +106,11 @@ def plan_components(data: TrainingData, units: UnitFeatures, components: int) ->
     z = np.concatenate([(x - m) / s for x, m, s in zip(logs, means, sds, strict=True)])
     totals = [np.log(np.maximum(s.library, 1.0)) for s in data.sections]
     total_z = np.concatenate([(t - t.mean()) / max(t.std(), 1e-8) for t in totals])
-    basis = [fit_components(z[f], min(components, int(f.sum()), z.shape[1])) for f in data.fit]
+    k = min(components, int(data.fit.sum(1).min()), z.shape[1])
+    basis = [fit_components(z[f], k) for f in data.fit]
     projected = [z @ b.T for b in basis]
-    scale = np.array([np.sqrt((p[f] ** 2).sum(1).mean()) for p, f in zip(projected, data.fit, strict=True)])
+    squares = np.array([(p[f] ** 2).sum(1).mean() for p, f in zip(projected, data.fit, strict=True)])
+    scale = np.sqrt(np.maximum(squares, 1e-12))
     targets = np.stack([np.column_stack([p / s, total_z]) for p, s in zip(projected, scale, strict=True)])
     total = np.array([np.mean([t.mean() for t in totals]), np.mean([t.std() for t in totals])])
     return ComponentsPlan(

@@ -15,9 +15,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from napari_pixelgene.arithmetic.metrics import pearson
 from napari_pixelgene.models.base import Plan, Scores
-from napari_pixelgene.models.heads import Perceptron
+from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
     from napari_pixelgene.models.heads import UnitFeatures
     from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
 
-_STOP_UNITS = 20_000  # at most so many units judge an epoch
+_STOP_UNITS = 20_000  # at most so many units judge an epoch,
+_STOP_RATES = 10_000_000  # and at most so many rates, units times genes: 40 MB a partition
 _BLOCK_UM = 80.0  # a running score pools bins into squares of this side
 
 
@@ -54,11 +54,10 @@ class LikelihoodPlan(Plan):
     counts: sparse.csr_matrix  # (units, genes)
     other: FloatArray  # (units,) counts of genes that are not asked for
     fit: BoolArray
-    stop: BoolArray
+    stop: BoolArray  # only the units that judge an epoch
     base_total: float  # log of the mean count in one superpixel
     base_logits: FloatArray  # (genes + 1,) log of the mean composition
-    judges: IntArray  # stop units that judge an epoch
-    blocks: sparse.csr_matrix  # (blocks, judges) pools them for the running score
+    blocks: sparse.csr_matrix  # (blocks, units) squares that pool bins for the running score
 
     @property
     def members(self) -> int:  # type: ignore[override]
@@ -72,8 +71,9 @@ class LikelihoodPlan(Plan):
         return ProgrammeNet(self.units.features.shape[1], genes, rank, settings.hidden, settings.dropout)
 
     def batch_units(self, settings: Pixel2GeneSettings) -> int:
-        """Units in a step: bins are many and each says little."""
-        return 8 * settings.batch_units
+        """Units in a step: bins are many and each says little; a unit of many superpixels counts for some."""
+        drawn = min(settings.superpixels_per_unit, int(self.units.size.max(initial=1)))
+        return max(settings.batch_units, 8 * settings.batch_units // drawn)
 
     def targets_of(self, units: IntArray) -> dict[str, torch.Tensor]:
         """Dense counts of a batch, the rest in the last column; superpixels in each unit; offsets."""
@@ -86,6 +86,10 @@ class LikelihoodPlan(Plan):
             "base_logits": torch.from_numpy(self.base_logits).to(features),
         }
 
+    def own_of(self, units: IntArray) -> dict[str, torch.Tensor]:
+        """Nothing of a member's own."""
+        return {}
+
     def loss(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Poisson deviance of whole units (a multinomial and a total in one); (members,)."""
         composition, total = _split_deviance(unit_log_rates(output, batch.targets), batch.targets["counts"])
@@ -94,30 +98,24 @@ class LikelihoodPlan(Plan):
     def scores(self, outputs: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Scores:
         """Minus the mean deviance of each member's stop units, split into composition and total."""
         rates = [unit_log_rates(o, b.targets) for o, b in zip(outputs, batches, strict=True)]
-        counts = [b.targets["counts"] for b in batches]
-        parts = [_split_deviance(r, c) for r, c in zip(rates, counts, strict=True)]
-        stop = torch.cat([b.weight for b in batches], dim=1)
-        stopped = [
-            (-(torch.cat(p, dim=1) * stop).sum(1) / stop.sum(1).clamp_min(1)).double().cpu().numpy()
+        parts = [_split_deviance(r, b.targets["counts"]) for r, b in zip(rates, batches, strict=True)]
+        composition, total = (
+            np.array([-x.mean() if x.size else 0.0 for x in of_members(p, batches, self.members)])
             for p in zip(*parts, strict=True)
-        ]
-        shown = self._shown(torch.exp(torch.cat(rates, dim=1)).double().cpu().numpy(), torch.cat(counts).cpu().numpy())
-        return Scores({"composition": stopped[0], "total": stopped[1]}, shown)
+        )
+        expected = of_members([torch.exp(r) for r in rates], batches, self.members)
+        shown = np.nan_to_num(np.array([self._shown(m, x) for m, x in enumerate(expected)])).T
+        return Scores({"composition": composition, "total": total}, {"r": shown[0], "permuted": shown[1]})
 
-    def _shown(self, rates: FloatArray, counts: FloatArray) -> dict[str, float]:
+    def _shown(self, member: int, expected: FloatArray) -> FloatArray:
         """Mean Pearson of composition on squares of stop units, and of the same squares shuffled."""
-        rng = np.random.default_rng(0)
-        rows = [self._pooled(rates[m], counts, self.stop[m, self.judges], rng) for m in range(self.members)]
-        return dict(zip(("r", "permuted"), np.nan_to_num(np.array(rows)).mean(0).tolist(), strict=True))
-
-    def _pooled(self, rates: FloatArray, counts: FloatArray, stop: BoolArray, rng: np.random.Generator) -> FloatArray:
+        stop = np.flatnonzero(self.stop[member])
         pool = self.blocks[:, stop]
         pool = pool[pool.getnnz(1) > 0]
-        if pool.shape[0] < 3:
+        if pool.shape[0] < LEAST_JUDGES:
             return np.full(2, np.nan)
-        logs = [_composition_log(pool @ x[stop]) for x in (rates, counts)]
-        shuffled = logs[1][rng.permutation(len(logs[1]))]
-        return np.array([np.nanmean(pearson(logs[0], logs[1])), np.nanmean(pearson(logs[0], shuffled))])
+        counts = np.column_stack([(pool @ self.counts[stop]).toarray(), pool @ self.other[stop]])
+        return mean_and_permuted(_composition_log(pool @ expected), _composition_log(counts))
 
     def arrays(self) -> dict[str, Array]:
         """See `Plan.arrays`."""
@@ -130,26 +128,32 @@ def plan_likelihood(data: TrainingData, units: UnitFeatures) -> LikelihoodPlan:
     library = np.concatenate([s.library for s in data.sections]).astype(np.float64)
     kept = np.asarray(counts.sum(1)).ravel()
     composition = np.append(np.asarray(counts.sum(0)).ravel(), (library - kept).sum()) + 0.5
-    judges = np.flatnonzero(data.stop.any(0))
-    if len(judges) > _STOP_UNITS:
-        judges = np.sort(np.random.default_rng([data.seed, 1]).choice(judges, _STOP_UNITS, replace=False))
     return LikelihoodPlan(
-        units, counts, library - kept, data.fit, data.stop,
-        float(np.log(max(library.sum(), 1.0) / units.size.sum())), np.log(composition / composition.sum()),
-        judges, _blocks(data, judges),
+        units, counts, library - kept, data.fit, _judging(data),
+        float(np.log(max(library.sum(), 1.0) / units.size.sum())),
+        np.log(composition / composition.sum()), _blocks(data),
     )  # fmt: skip
 
 
-def _blocks(data: TrainingData, judges: IntArray) -> sparse.csr_matrix:
-    """(blocks, judges) ones: squares of `_BLOCK_UM` within each section."""
-    xy = np.concatenate([s.xy_um for s in data.sections])[judges]
-    keys = np.column_stack([data.section_of_unit[judges], np.floor(xy / _BLOCK_UM).astype(np.int64)])
+def _judging(data: TrainingData) -> BoolArray:
+    """The stop units of every member, thinned at random where there are more than needed."""
+    judges = np.flatnonzero(data.stop.any(0))
+    most = min(_STOP_UNITS, max(1000, _STOP_RATES // max(len(data.genes), 1)))
+    if len(judges) <= most:
+        return data.stop
+    kept = np.zeros(data.stop.shape[1], dtype=bool)
+    kept[np.random.default_rng([data.seed, 1]).choice(judges, most, replace=False)] = True
+    return np.asarray(data.stop & kept)
+
+
+def _blocks(data: TrainingData) -> sparse.csr_matrix:
+    """(blocks, units) ones: squares of `_BLOCK_UM` within each section."""
+    xy = np.concatenate([s.xy_um for s in data.sections])
+    keys = np.column_stack([data.section_of_unit, np.floor(xy / _BLOCK_UM).astype(np.int64)])
     _, block = np.unique(keys, axis=0, return_inverse=True)
     block = block.ravel()
-    ones = np.ones(len(judges), dtype=np.float32)
-    return sparse.csr_matrix(
-        (ones, (block, np.arange(len(judges)))), shape=(int(block.max(initial=-1)) + 1, len(judges))
-    )
+    ones = np.ones(len(xy), dtype=np.float32)
+    return sparse.csr_matrix((ones, (block, np.arange(len(xy)))), shape=(int(block.max(initial=-1)) + 1, len(xy)))
 
 
 def unit_log_rates(output: torch.Tensor, targets: Mapping[str, torch.Tensor]) -> torch.Tensor:

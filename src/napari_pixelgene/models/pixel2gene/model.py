@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_pixelgene.models.base import Batch, Needs, Scores, Snapshots, TorchModel, TrainingData
-from napari_pixelgene.models.heads import UnitFeatures
+from napari_pixelgene.models.heads import UnitFeatures, alike
 from napari_pixelgene.models.pixel2gene import components, likelihood, original
 from napari_pixelgene.models.pixel2gene.fitted import RECIPES, FittedPixel2Gene
 from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
@@ -69,10 +69,12 @@ class Pixel2Gene(TorchModel):
             yield _batch(plan, units[start : start + size], self.settings.superpixels_per_unit, rng, plan.fit)
 
     def stop_batches(self, plan: RecipePlan) -> Iterator[Batch]:
-        """See `TorchModel.stop_batches`."""
+        """See `TorchModel.stop_batches`: every member is asked about its own stop units only."""
         rng = np.random.default_rng(0)
-        for start in range(0, len(plan.judges), _STOP_BATCH):
-            yield _batch(plan, plan.judges[start : start + _STOP_BATCH], _STOP_SAMPLES, rng, plan.stop)
+        for members, units in alike(plan.stop):
+            for start in range(0, len(units), _STOP_BATCH):
+                some = units[start : start + _STOP_BATCH]
+                yield _batch(plan, some, _STOP_SAMPLES, rng, plan.stop).only(members)
 
     def loss(self, plan: RecipePlan, output: torch.Tensor, batch: Batch) -> torch.Tensor:
         """See `TorchModel.loss`."""
@@ -120,4 +122,4 @@ def _split_mix(arrays: dict[str, FloatArray]) -> dict[str, FloatArray]:
 def _batch(plan: RecipePlan, units: IntArray, samples: int, rng: np.random.Generator, mask: BoolArray) -> Batch:
     features = plan.units.sample(units, samples, rng)
     weight = torch.from_numpy(mask[:, units]).to(features)
-    return Batch((features,), plan.targets_of(units), weight)
+    return Batch((features,), plan.targets_of(units), weight, plan.own_of(units))

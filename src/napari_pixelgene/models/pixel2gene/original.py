@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_pixelgene.arithmetic.metrics import pearson
 from napari_pixelgene.arithmetic.targets import normalize_counts
 from napari_pixelgene.models.base import Plan, Scores
+from napari_pixelgene.models.heads import LEAST_JUDGES, mean_and_permuted, of_members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,11 +88,6 @@ class OriginalPlan(Plan):
         """Size of the ensemble."""
         return len(self.low)
 
-    @property
-    def judges(self) -> IntArray:
-        """Units that judge an epoch: all."""
-        return np.arange(len(self.counts))
-
     def network(self, settings: Pixel2GeneSettings) -> nn.Module:
         """The published network."""
         return OriginalNet(self.units.features.shape[1], self.counts.shape[1], settings.hidden)
@@ -102,28 +97,29 @@ class OriginalPlan(Plan):
         return batch_size(int(self.fit.sum(1).max()))
 
     def targets_of(self, units: IntArray) -> dict[str, torch.Tensor]:
+        """Nothing that all members share."""
+        return {}
+
+    def own_of(self, units: IntArray) -> dict[str, torch.Tensor]:
         """(members, units, genes) in each member's range."""
         scaled = (self.counts[None, units] - self.low[:, None]) / (self.span[:, None] + 1e-12)
         return {"targets": torch.from_numpy(scaled).to(self.units.features)}
 
     def loss(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Mean over genes of the squared error of the footprint's mean; (members,)."""
-        error = ((output.mean(2) - batch.targets["targets"]) ** 2).mean(-1)
+        error = ((output.mean(2) - batch.own["targets"]) ** 2).mean(-1)
         return (error * batch.weight).sum(1) / batch.weight.sum(1).clamp_min(1)
 
     def scores(self, outputs: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Scores:
         """Mean Pearson on the stop units: shown, but the published recipe never stops on it."""
-        predicted = torch.cat([o.mean(2) for o in outputs], dim=1).double().cpu().numpy()
-        rng = np.random.default_rng(0)
-        rows = [self._score(p[s], self.counts[s], rng) for p, s in zip(predicted, self.stop, strict=True)]
+        predicted = of_members([o.mean(2) for o in outputs], batches, self.members)
+        few = np.full(2, np.nan)
+        rows = [
+            mean_and_permuted(p, self.counts[s]) if len(p) >= LEAST_JUDGES else few
+            for p, s in zip(predicted, self.stop, strict=True)
+        ]
         r, permuted = np.nan_to_num(np.array(rows)).T
-        return Scores({"last": r}, {"r": float(r.mean()), "permuted": float(permuted.mean())})
-
-    def _score(self, predicted: FloatArray, truth: FloatArray, rng: np.random.Generator) -> FloatArray:
-        if len(truth) < 3:
-            return np.full(2, np.nan)
-        shuffled = truth[rng.permutation(len(truth))]
-        return np.array([np.nanmean(pearson(predicted, truth)), np.nanmean(pearson(predicted, shuffled))])
+        return Scores({"last": r}, {"r": r, "permuted": permuted})
 
     def arrays(self) -> dict[str, Array]:
         """See `Plan.arrays`."""
