@@ -7,10 +7,10 @@ function in a file of its own; this table names it and says in one sentence what
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
-from cyclopts import ValidationError as OptionError
 
 from napari_pixelgene import __version__
 from napari_pixelgene.cli.faults import guarded
@@ -96,15 +96,22 @@ def _dispatch(app: App, tokens: tuple[str, ...], terminal: Terminal) -> int:
     return _asked(run)
 
 
-def _asked(run: Any) -> int:
+def _asked(run: Callable[[], Any]) -> int:
     """An option that does not exist or has no such value is a person's to mend."""
     try:
         return int(run() or 0)
-    except OptionError as error:
-        problem = " ".join(str(error.exception_message or error).split())
-        raise SettingsError(problem, "See: pixelgene COMMAND --help.") from None
     except CycloptsError as error:
-        raise SettingsError(" ".join(str(error).split()), "See: pixelgene COMMAND --help.") from None
+        raise SettingsError(_problem(error), "See: pixelgene COMMAND --help.") from None
+
+
+def _problem(error: CycloptsError) -> str:
+    """One sentence; of a settings section the first field that is wrong."""
+    cause = error.__cause__
+    if cause is not None and hasattr(cause, "errors"):
+        first = cause.errors()[0]
+        option = "-".join(map(str, first["loc"])).replace("_", "-")
+        return f"--{option}: {first['msg']}." if option else f"{first['msg']}."
+    return " ".join(str(error).split())
 
 
 def entry() -> None:

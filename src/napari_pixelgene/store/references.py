@@ -50,7 +50,7 @@ def reference(source: Image | Path, store_path: Path) -> Reference:
 
 def resolve(ref: Mapping[str, Any], store_path: Path) -> Path:
     """The file a reference means, if it is there and the same; else the error that says so."""
-    path = _place(ref, store_path)
+    path = whereabouts(ref, store_path)
     if not path.exists():
         raise StoreError(
             f"The section {store_path.name} refers to {path}, which is not there.",
@@ -66,7 +66,7 @@ def resolve(ref: Mapping[str, Any], store_path: Path) -> Path:
 
 def changed(ref: Mapping[str, Any], store_path: Path) -> bool:
     """Whether the file is another one by now. Reads it only when its time stamp moved."""
-    path = _place(ref, store_path)
+    path = whereabouts(ref, store_path)
     if _size(path) != ref["size"]:
         return True
     return bool(path.stat().st_mtime != ref["mtime"] and file_hash(path) != ref["hash"])
@@ -159,7 +159,8 @@ def _written(path: Path, store_path: Path) -> str:
     return path.as_posix()
 
 
-def _place(ref: Mapping[str, Any], store_path: Path) -> Path:
+def whereabouts(ref: Mapping[str, Any], store_path: Path) -> Path:
+    """Where the file should be, whether or not it is."""
     return Path(os.path.normpath(Path(store_path).absolute().parent / ref["path"]))
 
 

@@ -1,0 +1,69 @@
+"""`pixelgene models`: what can be trained, on which features, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from napari_pixelgene.cli.options import Listener
+from napari_pixelgene.encoders.registry import available_encoders, get_encoder
+from napari_pixelgene.errors import MissingDependency
+from napari_pixelgene.models.registry import available_models, model_class
+from napari_pixelgene.settings import Section
+
+
+def models(
+    *, json: Annotated[bool, Parameter(help="As one JSON document.", negative="")] = False, terminal: Listener
+) -> None:
+    """List the models and encoders, and their settings."""
+    found = {
+        "models": [model_card(name) for name in available_models()],
+        "encoders": [encoder_card(name) for name in available_encoders()],
+    }
+    terminal.result(found, "\n".join(_lines(found)), json)
+
+
+def model_card(name: str) -> dict[str, Any]:
+    """A model: its title, what it needs, and every setting with default and meaning."""
+    found = model_class(name)
+    return {
+        "name": name,
+        "title": found.title,
+        "needs": {field: getattr(found.needs, field) for field in found.needs.__slots__},
+        "settings": settings_card(found.Settings),
+    }
+
+
+def encoder_card(name: str) -> dict[str, Any]:
+    """An encoder: its licence and the pixel size it was made for; what it lacks, where a package is missing."""
+    try:
+        found = get_encoder(name)
+    except MissingDependency as error:
+        return {"name": name, "available": False, "why": str(error)}
+    return {"name": name, "available": True, "license": found.license, "mpp": found.mpp}
+
+
+def settings_card(section: type[Section]) -> list[dict[str, Any]]:
+    """The fields of a settings section."""
+    return [
+        {
+            "name": name,
+            "default": field.get_default(call_default_factory=True),
+            "type": getattr(field.annotation, "__name__", None) or str(field.annotation).replace("typing.", ""),
+            "description": field.description or "",
+        }
+        for name, field in section.model_fields.items()
+    ]
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    for model in found["models"]:
+        yield f"{model['name']}: {model['title']}"
+        for s in model["settings"]:
+            yield f"    --set {s['name']}={s['default']}  {s['description']}"
+    yield ""
+    for encoder in found["encoders"]:
+        told = f"licence {encoder['license']}" if encoder["available"] else encoder["why"]
+        yield f"encoder {encoder['name']}: {told}"

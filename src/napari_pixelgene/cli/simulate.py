@@ -1,0 +1,25 @@
+"""`pixelgene simulate`: a synthetic slide with its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from napari_pixelgene.cli.options import Listener
+from napari_pixelgene.simulate.run import simulate_run
+from napari_pixelgene.simulate.settings import SimulationSettings
+
+
+def simulate(
+    folder: Annotated[Path, Parameter(help="An empty or new folder.")],
+    *,
+    settings: Annotated[SimulationSettings | None, Parameter(name="*")] = None,
+    terminal: Listener,
+) -> None:
+    """Write a synthetic slide and its Xenium run, with known truth."""
+    made = simulate_run(folder, settings or SimulationSettings(), terminal)
+    files = {"bundle": made.bundle, "he": made.he, "keypoints": made.keypoints, "truth": made.truth}
+    following = f"pixelgene import xenium NAME.section.zarr --bundle {made.bundle} --he {made.he}"
+    terminal.result({k: str(p) for k, p in files.items()}, f"A slide and its run are in {folder}. Next: {following}")
