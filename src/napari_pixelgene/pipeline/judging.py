@@ -1,0 +1,224 @@
+"""Honest scores: a fresh run on the training sections, scored on sections or blocks it has not seen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from napari_pixelgene.elements.scores import SectionScores, verdict
+from napari_pixelgene.errors import SettingsError
+from napari_pixelgene.models.registry import get_model
+from napari_pixelgene.pipeline.learning import FitSettings, Prepared, choose_device, fit, load_fitted, prepare_fit
+from napari_pixelgene.pipeline.preparing import ensure_features
+from napari_pixelgene.pipeline.slide import grid_of
+from napari_pixelgene.pipeline.training_data import Measured, gather_features, measured_units, training_section
+from napari_pixelgene.progress import Note, OnEvent, Progress, silent
+from napari_pixelgene.stages.evaluation import EvaluationSettings, Predicted, ScoredUnits, score_section
+from napari_pixelgene.stages.features import FeatureSettings
+from napari_pixelgene.stages.prediction import predict_units
+from napari_pixelgene.store import provenance
+from napari_pixelgene.store.section import SectionStore
+
+if TYPE_CHECKING:
+    from napari_pixelgene.elements.genes import GeneTable
+    from napari_pixelgene.models.base import Fitted
+
+STAGE = "evaluate"
+SCHEMA = 1
+# The one feature of the nuclear control, whatever encoder the model has (house.md).
+NUCLEAR_ENCODER, NUCLEAR_CHANNEL = "stain_texture", "nuclear_fraction_17"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The content of `metrics.json`, and the scores of every section with their genes."""
+
+    metrics: dict[str, Any]
+    sections: tuple[SectionScores, ...]
+    run: str
+
+    @property
+    def verdict(self) -> str:
+        """What the numbers mean, in words."""
+        return verdict(self.metrics["sections"])
+
+
+def evaluate(
+    train: Sequence[SectionStore],
+    test: Sequence[SectionStore] = (),
+    settings: FitSettings | None = None,
+    evaluation: EvaluationSettings | None = None,
+    run: str | None = None,
+    on_event: OnEvent = silent,
+    overwrite: bool = False,
+) -> Evaluation:
+    """Fit on `train` and score each section of `test` once; without `test`, cross-validate over blocks of `train`.
+
+    The run is named by a hash of settings and training sections, so that no named run is overwritten.
+    """
+    settings = settings or FitSettings()
+    evaluation = evaluation or EvaluationSettings(seed=settings.seed)
+    both = {s.path.resolve() for s in train} & {s.path.resolve() for s in test}
+    if both:
+        raise SettingsError(f"{both.pop().name} is named to train on and to test on.", "Test on another section.")
+    seconds: dict[str, float] = {}
+    start = time.monotonic()
+    prepared = prepare_fit(train, settings, "fit" if test else "cross", on_event)
+    seconds["prepare"] = time.monotonic() - start
+    run = run or provenance.run_name("evaluate", prepared.fingerprint)
+    start = time.monotonic()
+    fitted = fit(train, run, settings, on_event, overwrite, prepared)
+    seconds["fit"] = time.monotonic() - start
+    start = time.monotonic()
+    if test:
+        training = [_scored(m, s, prepared.genes, on_event) for m, s in zip(prepared.measured, train, strict=True)]
+        scores = [
+            _score_one(store, fitted, settings, evaluation, training, on_event) for store in _each(test, on_event)
+        ]
+    else:
+        scores = _score_folds(fitted, prepared, evaluation, train, on_event)
+    seconds["score"] = time.monotonic() - start
+    return Evaluation(_metrics(prepared, settings, scores, seconds), tuple(scores), run)
+
+
+def evaluate_run(
+    run: str,
+    source: SectionStore,
+    test: Sequence[SectionStore],
+    evaluation: EvaluationSettings | None = None,
+    on_event: OnEvent = silent,
+    device: str = "auto",
+) -> Evaluation:
+    """Score a stored run on sections it was not trained on; those it was trained on are refused."""
+    fitted, meta = load_fitted(source, run)
+    for store in test:
+        if store.name in meta["train"]:
+            raise SettingsError(
+                f"The run '{run}' was trained on {store.path.name}.", "Score it on a section it has not seen."
+            )
+    settings = FitSettings.make(meta["settings"]).replace(device=device)
+    start = time.monotonic()
+    scores = [
+        _score_one(store, fitted, settings, evaluation or EvaluationSettings(), None, on_event)
+        for store in _each(test, on_event)
+    ]
+    metrics = _metrics_of(meta["settings"], meta["train"], scores, {"score": time.monotonic() - start})
+    return Evaluation(metrics, tuple(scores), run)
+
+
+def write_metrics(evaluation: Evaluation, path: Path) -> None:
+    """`metrics.json` at `path`, and the per-gene values of every section beside it as parquet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(evaluation.metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    for scores in evaluation.sections:
+        pq.write_table(pa.table(scores.per_gene()), path.with_name(f"{path.stem}.{scores.name}.genes.parquet"))
+
+
+def _each(stores: Sequence[SectionStore], on_event: OnEvent) -> Sequence[SectionStore]:
+    on_event(Progress(STAGE, 0, len(stores)))
+    return stores
+
+
+def _score_one(
+    store: SectionStore,
+    fitted: Fitted,
+    settings: FitSettings,
+    evaluation: EvaluationSettings,
+    training: list[ScoredUnits] | None,
+    on_event: OnEvent,
+) -> SectionScores:
+    """Ask the model at the units of a section it has not seen."""
+    device = choose_device(settings.device)
+    measured = measured_units(store, on_event=on_event)
+    kept = [i for i, symbol in enumerate(fitted.genes.symbols) if symbol in measured.genes]
+    dropped = [symbol for symbol in fitted.genes.symbols if symbol not in measured.genes]
+    if dropped:
+        on_event(Note(f"{len(dropped)} genes were not measured on {store.name} and are not scored.", stage=STAGE))
+    genes = fitted.genes.take(kept)
+    features = ensure_features(store, settings.features, on_event, device)
+    section = training_section(measured, features, genes, standardised=_standardised(settings))
+    log, counts = predict_units(fitted, section, np.array(kept), device=device)
+    units = _scored(measured, store, genes, on_event)
+    if training is not None:
+        training = [replace(t, counts=t.counts[:, kept]) for t in training]
+    scores = score_section(store.name, genes.symbols, units, Predicted(log, counts), training, evaluation, dropped)
+    on_event(Progress(STAGE, 1, 1, message=store.name))
+    return scores
+
+
+def _score_folds(
+    fitted: Fitted,
+    prepared: Prepared,
+    evaluation: EvaluationSettings,
+    stores: Sequence[SectionStore],
+    on_event: OnEvent,
+) -> list[SectionScores]:
+    """Every unit by the members that held it out; controls by the folds of the first partition."""
+    genes = np.arange(len(prepared.genes))
+    scores, first = [], 0
+    folds = len(prepared.plan.score) // max(_partitions(prepared), 1)
+    for section, measured, store in zip(prepared.data.sections, prepared.measured, stores, strict=True):
+        held_out = prepared.plan.score[:, first : first + len(section)]
+        first += len(section)
+        log, counts = predict_units(fitted, section, genes, held_out, prepared.data.device)
+        units = _scored(measured, store, prepared.genes, on_event, held_out[:folds].argmax(0))
+        predicted = Predicted(log, counts)
+        scores.append(score_section(store.name, prepared.genes.symbols, units, predicted, None, evaluation))
+        on_event(Progress(STAGE, len(scores), len(stores), message=store.name))
+    return scores
+
+
+def _partitions(prepared: Prepared) -> int:
+    """How often every unit is scored."""
+    return int(prepared.plan.score[:, 0].sum())
+
+
+def _scored(
+    measured: Measured, store: SectionStore, genes: GeneTable, on_event: OnEvent, fold: Any = None
+) -> ScoredUnits:
+    """A section's units with the features that controls are fitted on."""
+    features = ensure_features(store, FeatureSettings(encoder=NUCLEAR_ENCODER), on_event)
+    touched = np.unique(measured.pooling.indices)
+    vectors = gather_features(features, touched)
+    means = np.asarray(measured.pooling[:, touched] @ vectors, dtype=np.float64)
+    nuclear = means[:, features.channels.index(NUCLEAR_CHANNEL)]
+    pitch = grid_of(store).superpixel_um if measured.footprint.shape == "square" else 0.0
+    counts = measured.counts[:, measured.genes.indices(genes.symbols)]
+    folds = np.full(len(measured), -1, dtype=np.int64) if fold is None else np.asarray(fold, dtype=np.int64)
+    return ScoredUnits(counts, measured.library, measured.xy_um, means, nuclear, folds, pitch)
+
+
+def _standardised(settings: FitSettings) -> bool:
+    return get_model(settings.model, settings.model_settings).needs.standardised
+
+
+def _metrics(
+    prepared: Prepared, settings: FitSettings, scores: Sequence[SectionScores], seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    return _metrics_of(settings.model_dump(), [s.name for s in prepared.stores], scores, seconds)
+
+
+def _metrics_of(
+    settings: Mapping[str, Any], train: Sequence[str], scores: Sequence[SectionScores], seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    model_settings = settings["model_settings"]
+    return {
+        "schema": SCHEMA,
+        "model": settings["model"],
+        "recipe": model_settings.get("recipe", "default"),
+        "model_settings": dict(model_settings),
+        "encoder": settings["features"]["encoder"],
+        "seed": settings["seed"],
+        "train": list(train),
+        "versions": provenance.versions("torch", "scipy"),
+        "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
+        "sections": {s.name: s.as_dict() for s in scores},
+    }
