@@ -1,46 +1,140 @@
-"""Counts to what is learned, and back."""
+"""Counts to what is learned, and back: composition, log, z-scores, components, min–max.
+
+Counts are (n, g), scipy sparse or dense; `library` (n,) is the total over all genes of the file, which may
+be more than the g columns. log1p(CP10k) of 0 is 0, so sparse counts stay sparse until `to_dense`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-Floats = npt.NDArray[np.floating[Any]]
-SCALE = 1e4
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
+Counts = Floats | Ints | sparse.spmatrix
+PER = 1e4
 
 
-def log1p_cp10k(counts: sparse.csr_matrix | Floats, library: Floats) -> Floats:
-    """log1p of counts (n, genes) per 10,000 of the library (n,), float64; an empty unit gives zeros."""
-    dense = counts.toarray() if sparse.issparse(counts) else np.asarray(counts)
-    factor = np.divide(SCALE, library, out=np.zeros(len(library)), where=np.asarray(library) > 0)
-    return np.log1p(dense * factor[:, None])
+@dataclass(frozen=True, slots=True)
+class Standardised:
+    """Columns at mean 0 and standard deviation 1 (constant columns 0): `values` (n, g), `mean`, `sd` (g,)."""
+
+    values: Floats
+    mean: Floats
+    sd: Floats
+
+
+def to_dense(counts: Counts) -> Floats:
+    """As a dense float64 array."""
+    values = counts.toarray() if sparse.issparse(counts) else counts
+    return np.asarray(values, dtype=np.float64)
+
+
+def cp10k_sparse(counts: Counts, library: Floats) -> sparse.csr_matrix:
+    """Counts per 10,000 of the library, (n, g) CSR; rows with library 0 are 0."""
+    library = np.asarray(library, dtype=np.float64)
+    factor = np.divide(PER, library, out=np.zeros_like(library), where=library > 0)
+    return sparse.csr_matrix(sparse.diags(factor) @ sparse.csr_matrix(counts, dtype=np.float64))
+
+
+def log1p_cp10k_sparse(counts: Counts, library: Floats) -> sparse.csr_matrix:
+    """log1p of counts per 10,000, (n, g) CSR."""
+    out = cp10k_sparse(counts, library)
+    out.data = np.log1p(out.data)
+    return out
+
+
+def cp10k(counts: Counts, library: Floats) -> Floats:
+    """Counts per 10,000 of the library, (n, g) float64; rows with library 0 are 0."""
+    library = np.asarray(library, dtype=np.float64)
+    factor = np.divide(PER, library, out=np.zeros_like(library), where=library > 0)
+    out: Floats = to_dense(counts) * factor[:, None]
+    return out
+
+
+def log1p_cp10k(counts: Counts, library: Floats) -> Floats:
+    """log1p of counts per 10,000, (n, g) float64: the composition a model learns."""
+    out: Floats = np.log1p(cp10k(counts, library))
+    return out
+
+
+def composition_log(predicted: Floats, library: Floats | None = None) -> Floats:
+    """The log target that predicted counts (n, g) say: divided by their own sum, negative values counted as 0.
+
+    `library` (n,) is their sum where a model predicts more genes than these columns.
+    """
+    positive = np.maximum(np.asarray(predicted, dtype=np.float64), 0)
+    return log1p_cp10k(positive, positive.sum(axis=1) if library is None else library)
 
 
 def counts_from_log(log: Floats, log_total: Floats) -> Floats:
-    """Counts (…, genes) from log1p(CP10k) (…, genes) and the log of the library (…)."""
-    out: Floats = np.expm1(np.maximum(log, 0.0)) / SCALE * np.exp(log_total)[..., None]
+    """Expected counts (n, g) from a composition (n, g) and the logarithm of the total (n,)."""
+    composition = np.expm1(np.maximum(np.asarray(log, dtype=np.float64), 0)) / PER
+    out: Floats = composition * np.exp(np.asarray(log_total, dtype=np.float64))[:, None]
+    return out
+
+
+def standardise(values: Floats) -> Standardised:
+    """z-scores of the columns over all rows; a constant column becomes 0 and keeps sd 0."""
+    values = np.asarray(values, dtype=np.float64)
+    mean = values.mean(axis=0)
+    sd = values.std(axis=0)
+    sd = np.where(sd <= 1e-9 * np.abs(mean), 0.0, sd)
+    z = np.divide(values - mean, sd, out=np.zeros_like(values), where=sd > 0)
+    return Standardised(z, mean, sd)
+
+
+def standardise_by(values: Floats, labels: Ints) -> Floats:
+    """z-scores (n, g) within each label (one label a section), constant columns 0."""
+    out = np.zeros(values.shape)
+    for label in np.unique(labels):
+        rows = labels == label
+        out[rows] = standardise(values[rows]).values
     return out
 
 
 def fit_components(z: Floats, k: int) -> Floats:
-    """The leading `k` right singular vectors (k, genes) of z (n, genes), z-scored columns; orthonormal rows.
+    """The k leading right singular vectors of z (n, g), rows of a (k', g) array, k' <= min(k, rank).
 
-    The sign is fixed: the entry of largest size is positive.
+    Signs are fixed: the entry of largest absolute value is positive. z should be centred.
     """
-    _, _, rows = np.linalg.svd(z, full_matrices=False)
-    basis = rows[:k]
-    largest = np.take_along_axis(basis, np.abs(basis).argmax(1)[:, None], axis=1)
-    out: Floats = basis * np.sign(largest)
+    z = np.asarray(z, dtype=np.float64)
+    by_rows = len(z) < z.shape[1]
+    values, vectors = np.linalg.eigh(z @ z.T if by_rows else z.T @ z)
+    kept = np.flatnonzero(values > 1e-10 * max(float(values.max(initial=0.0)), 1e-300))[::-1][:k]
+    axes = vectors[:, kept].T
+    if by_rows:
+        axes = axes @ z / np.sqrt(values[kept])[:, None]
+    largest = np.abs(axes).argmax(axis=1)
+    out: Floats = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
     return out
 
 
-def normalize_counts(counts: Floats) -> tuple[Floats, Floats, Floats]:
-    """Min–max scaling per gene (specs/pixel2gene.md section 5.2): scaled (n, genes), minimum, maximum (genes,).
+def min_max(counts: Counts) -> tuple[Floats, Floats, Floats]:
+    """Each column brought to [0, 1], with its minimum and maximum (g,); a constant column becomes 0."""
+    values = to_dense(counts)
+    low, high = values.min(axis=0), values.max(axis=0)
+    scaled = np.divide(values - low, high - low, out=np.zeros_like(values), where=high > low)
+    return scaled, low, high
 
-    A constant gene becomes 0.
-    """
-    low, high = counts.min(axis=0), counts.max(axis=0)
-    return (counts - low) / (high - low + 1e-12), low, high
+
+def from_min_max(scaled: Floats, low: Floats, high: Floats) -> Floats:
+    """The inverse of `min_max` for (n, g) values and (g,) limits."""
+    out: Floats = np.asarray(scaled, dtype=np.float64) * (high - low) + low
+    return out
+
+
+def indicator(labels: Ints, groups: int) -> sparse.csr_matrix:
+    """The (groups, n) matrix whose product with (n, g) sums rows by label; negative labels belong nowhere."""
+    rows = np.flatnonzero(labels >= 0)
+    ones = np.ones(len(rows))
+    return sparse.csr_matrix((ones, (labels[rows], rows)), shape=(groups, len(labels)))
+
+
+def sum_rows(values: Counts, labels: Ints, groups: int) -> Counts:
+    """Sums (groups, g) of the rows of each label, sparse if `values` are; rows of negative label are left out."""
+    summed = indicator(labels, groups) @ values
+    return sparse.csr_matrix(summed) if sparse.issparse(summed) else np.asarray(summed)

@@ -17,7 +17,7 @@ from scipy import sparse
 from napari_pixelgene.arithmetic.controls import noise_ceiling, permuted
 from napari_pixelgene.arithmetic.metrics import pearson, rmse, spearman
 from napari_pixelgene.arithmetic.regression import fit_ridge
-from napari_pixelgene.arithmetic.targets import SCALE, log1p_cp10k
+from napari_pixelgene.arithmetic.targets import PER, log1p_cp10k
 from napari_pixelgene.elements.scores import QuantityScores, SectionScores
 from napari_pixelgene.settings import Section
 
@@ -132,13 +132,13 @@ def pool(units: ScoredUnits, predicted: Predicted | None, side: float) -> tuple[
     assert predicted.log is not None
     counts = squares @ predicted.counts
     total = squares @ _implied_total(predicted)
-    return out, Predicted(np.log1p(SCALE * counts / np.maximum(total, 1e-12)[:, None]), counts)
+    return out, Predicted(np.log1p(PER * counts / np.maximum(total, 1e-12)[:, None]), counts)
 
 
 def _implied_total(predicted: Predicted) -> FloatArray:
     """The library that goes with predicted counts and composition, (n,)."""
     assert predicted.log is not None
-    share = (np.expm1(np.maximum(predicted.log, 0.0)) / SCALE).sum(1, dtype=np.float64)
+    share = (np.expm1(np.maximum(predicted.log, 0.0)) / PER).sum(1, dtype=np.float64)
     counts = predicted.counts.sum(1, dtype=np.float64)
     out: FloatArray = np.divide(counts, share, out=counts.copy(), where=share > 0)
     return out
@@ -150,7 +150,7 @@ def _with_log(predicted: Predicted) -> Predicted:
         return predicted
     positive = np.maximum(predicted.counts, 0.0)
     share = positive / np.maximum(positive.sum(1, keepdims=True), 1e-12)
-    return Predicted(np.log1p(SCALE * share), predicted.counts)
+    return Predicted(np.log1p(PER * share), predicted.counts)
 
 
 Maps = dict[str, tuple["FloatArray", "FloatArray"]]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_pixelgene.arithmetic.targets import normalize_counts
+from napari_pixelgene.arithmetic.targets import min_max
 from napari_pixelgene.models.base import Plan, Scores
 from napari_pixelgene.models.heads import LEAST_JUDGES, mean_and_permuted, of_members
 
@@ -129,7 +129,7 @@ class OriginalPlan(Plan):
 def plan_original(data: TrainingData, units: UnitFeatures) -> OriginalPlan:
     """Each member's own minimum and maximum."""
     counts = np.concatenate([np.asarray(s.counts.toarray(), dtype=np.float64) for s in data.sections])
-    ranges = [normalize_counts(counts[f])[1:] for f in data.fit]
+    ranges = [min_max(counts[f])[1:] for f in data.fit]
     low, high = (np.stack(x) for x in zip(*ranges, strict=True))
     return OriginalPlan(units, counts, low, high - low, float(units.size.mean()), data.fit, data.stop)
 
