@@ -115,6 +115,12 @@ class View:
     context: TrainingSection | None = None
 
 
+def pooled_units(pooling: sparse.csr_matrix, values: FloatArray, quantity: Quantity) -> FloatArray:
+    """(units, …) from (superpixels, …): the mean over each footprint; counts add up over it."""
+    pooled = np.asarray(pooling @ values)
+    return pooled * pooling.getnnz(axis=1)[:, None] if quantity == "counts" else pooled
+
+
 class Fitted(ABC):
     """A model that has learned."""
 
@@ -142,8 +148,13 @@ class Fitted(ABC):
     ) -> FloatArray:
         """(units, genes) from the latents (members, superpixels, …) of what they cover: the mean over each
         footprint (rows of `pooling` sum to 1); counts are those of the whole unit."""
-        pooled = np.asarray(pooling @ self.combine(latent, genes, quantity))
-        return pooled * pooling.getnnz(axis=1)[:, None] if quantity == "counts" else pooled
+        return pooled_units(pooling, self.combine(latent, genes, quantity), quantity)
+
+    def decode_units(
+        self, latent: FloatArray, pooling: sparse.csr_matrix, genes: IntArray, quantity: Quantity
+    ) -> FloatArray:
+        """(members, units, genes): the same of each member alone, as a cross-validation asks."""
+        return np.stack([pooled_units(pooling, x, quantity) for x in self.decode(latent, genes, quantity)])
 
     @abstractmethod
     def arrays(self) -> dict[str, Array]:

@@ -69,6 +69,13 @@ class FittedRidge(Fitted):
         out = self.combine(np.asarray(pooling @ latent[0])[None], genes, quantity)
         return out * pooling.getnnz(axis=1)[:, None] if quantity == "counts" else out
 
+    def decode_units(
+        self, latent: FloatArray, pooling: sparse.csr_matrix, genes: IntArray, quantity: Quantity
+    ) -> FloatArray:
+        """See `units_from_latent`, each member alone."""
+        out = self.decode(np.stack([np.asarray(pooling @ x) for x in latent]), genes, quantity)
+        return out * pooling.getnnz(axis=1)[:, None] if quantity == "counts" else out
+
     def _answer(self, features: FloatArray, members: slice, genes: IntArray, quantity: Quantity) -> FloatArray:
         weights, intercept = (self._arrays[k][members].mean(0) for k in ("weights", "intercept"))
         columns = np.append(genes, weights.shape[1] - 1)

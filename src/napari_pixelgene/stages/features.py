@@ -16,6 +16,7 @@ from pydantic import Field
 
 from napari_pixelgene.arithmetic.resampling import work_pixels
 from napari_pixelgene.arithmetic.tiles import Span, Tile, tiles
+from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent
 from napari_pixelgene.settings import Section
 
@@ -128,6 +129,8 @@ def _pixels(image: Image, grid: Grid, encoder: Encoder, tile: Tile) -> tuple[Any
 
 def tissue_statistics(array: LazyArray, tissue: Tissue, side: int) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation (channels,) over tissue, read in tiles of `side` superpixels."""
+    if not tissue.mask.any():
+        raise InputError("The tissue mask is empty.", "Give another mask with --mask, or find the tissue again.")
     channels = array.shape[2]
     count, total, squares = 0, np.zeros(channels), np.zeros(channels)
     plan = [t for t in tiles(tissue.mask.shape, side) if tissue.mask[t.region].any()]

@@ -44,8 +44,15 @@ def find_tissue(image: Image, grid: Grid, settings: TissueSettings | None = None
     mask = density > threshold
     if not mask.any():
         raise InputError(f"No tissue was found on {image.path or image.name}.", "Give a mask with --mask.")
+    if mask.all():
+        return Tissue(mask, "all of the image: it shows no glass")
     area = grid.superpixel_um**2
     mask = _without_small(mask, settings.min_area_um2 / area)
+    if not mask.any():
+        raise InputError(
+            f"All tissue on {image.path or image.name} is in pieces under {settings.min_area_um2:g} µm².",
+            "Make --min-area-um2 smaller, or give a mask with --mask.",
+        )
     mask = ~_without_small(~mask, settings.fill_holes_um2 / area)
     return Tissue(mask, f"optical density above {threshold:.3f} (Otsu at {_WINDOW * grid.superpixel_um:g} µm)")
 

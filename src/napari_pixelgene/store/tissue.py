@@ -65,7 +65,7 @@ def write_folds(store: SectionStore, name: str, folds: Folds, fingerprint: str =
         "captures",
         name,
         "folds",
-        arrays={"fold": folds.fold},
+        arrays={"fold": folds.fold, "origin": folds.origin},
         fingerprint=fingerprint,
         attributes={"count": folds.count, "block_um": folds.block_um},
     )
@@ -74,7 +74,7 @@ def write_folds(store: SectionStore, name: str, folds: Folds, fingerprint: str =
 def read_folds(store: SectionStore, name: str) -> Folds:
     """The folds of a capture's units."""
     arrays, values = read_arrays(store, "captures", name, "folds")
-    return Folds(arrays["fold"], int(values["count"]), float(values["block_um"]))
+    return Folds(arrays["fold"], int(values["count"]), float(values["block_um"]), arrays["origin"])
 
 
 def tissue_source(store: SectionStore) -> dict[str, Any]:

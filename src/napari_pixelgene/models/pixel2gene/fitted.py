@@ -49,7 +49,8 @@ class FittedPixel2Gene(Fitted):
         """(members, where…, latent): programmes or components and the total; the hidden layer in `original`."""
         where = view.features.shape[:-1]
         flat = view.features.reshape(-1, view.features.shape[-1])
-        flat = ((flat - self._arrays["feature_mean"]) / self._arrays["feature_sd"]).astype(np.float32)
+        dtype = next(a.dtype for name, a in self._arrays.items() if name.startswith("net."))
+        flat = ((flat - self._arrays["feature_mean"]) / self._arrays["feature_sd"]).astype(dtype)
         runs = [self._run(flat, score, device) for score in self._snapshots()]
         # The composition's snapshot speaks for all but the last number, which the total's snapshot says.
         latent = runs[0] if len(runs) == 1 else np.concatenate([runs[0][..., :-1], runs[1][..., -1:]], axis=-1)
