@@ -14,8 +14,10 @@ import pytest
 import tifffile
 import zarr
 from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
 
 from napari_pixelgene.elements.alignment import Transform
+from napari_pixelgene.simulate.cells import Population
 from napari_pixelgene.simulate.placement import morphology_to_he
 from napari_pixelgene.simulate.run import SimulatedRun, simulate_run
 from napari_pixelgene.simulate.settings import MORPHOLOGY_MPP, SimulationSettings
@@ -191,3 +193,36 @@ def test_memory_follows_the_tiles_and_not_the_slide(tmp_path: Path) -> None:
 
     peak(400)  # what is loaded once
     assert peak(6_000) < 1.25 * peak(3_000)
+
+
+def test_nuclei_are_drawn_to_a_quarter_of_a_pixel(small_run: SimulatedRun, small_settings: SimulationSettings) -> None:
+    """The mean over many nuclei, since each has its own wobble; half a pixel would show in both images."""
+    population = Population(small_settings)
+    cells = population.within(np.array([60.0, 60.0]), np.array([640.0, 500.0]))
+    lone = np.sort(cKDTree(cells.xy_um).query(cells.xy_um, k=2)[0], axis=1)[:, 1] > 15
+    centre_um = cells.nucleus_um[lone].mean(axis=1)
+    (path,) = (small_run.bundle / "morphology_focus").iterdir()
+    to_morphology = Transform(small_run.morphology_to_he, "morphology_px", "he_px").inverse()
+    he = 245 - tifffile.imread(small_run.he)[..., 0].astype(float)
+    for image, xy, radius in (
+        (he, centre_um / small_settings.he_mpp, 14),
+        (tifffile.imread(path).astype(float), to_morphology.apply(centre_um / small_settings.he_mpp), 32),
+    ):
+        shift = np.array([_centroid(image, point, radius) - point for point in xy if _fits(image, point, radius)])
+        assert len(shift) > 60
+        assert np.abs(np.median(shift, axis=0)).max() < 0.25
+
+
+def _fits(image: np.ndarray, xy: np.ndarray, radius: int) -> bool:
+    return bool((xy > radius + 2).all() and (xy < np.array(image.shape)[::-1] - radius - 2).all())
+
+
+def _centroid(image: np.ndarray, xy: np.ndarray, radius: int) -> np.ndarray:
+    """Centre of mass (x, y), 0 at the outer corner, of what is brighter than half the peak around a point."""
+    column, row = np.floor(xy).astype(int)
+    patch = image[row - radius : row + radius + 1, column - radius : column + radius + 1]
+    low, high = np.median(patch), np.percentile(patch, 99)
+    weight = np.clip((patch - low) / (high - low) - 0.5, 0, 0.3)
+    rows, columns = np.indices(patch.shape) + 0.5
+    mass = weight.sum()
+    return np.array([(columns * weight).sum() / mass + column - radius, (rows * weight).sum() / mass + row - radius])
