@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_pixelgene.progress import Event, Note, Progress
+from napari_pixelgene.progress import Event, Progress
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,6 +29,7 @@ class Terminal:
         self.mode: Mode = mode if mode != "auto" else ("bars" if sys.stderr.isatty() else "none")
         self.quiet = quiet
         self._bars: Bars | None = None
+        self._told: set[str] = set()
 
     def __enter__(self) -> Terminal:
         return self
@@ -43,9 +44,9 @@ class Terminal:
         if isinstance(event, Progress):
             self._show(event)
         elif event.level != "info":
-            self.write(f"{event.level}: {event.text}")
+            self._tell(f"{event.level}: {event.text}")
         elif self.mode != "json" and not self.quiet:
-            self.write(event.text)
+            self._tell(event.text)
 
     def result(self, values: Mapping[str, Any], text: str = "", as_json: bool = False) -> None:
         """What a subcommand has to say in the end: `values` for machines, `text` for people."""
@@ -67,6 +68,12 @@ class Terminal:
             self._bars.write(text)
         else:
             print(text, file=sys.stderr, flush=True)
+
+    def _tell(self, text: str) -> None:
+        """A note once, though several stages say it."""
+        if text not in self._told:
+            self._told.add(text)
+            self.write(text)
 
     def close(self) -> None:
         """Leave the bars where they are and give the terminal back."""
@@ -122,8 +129,3 @@ class Bars:
 def said(event: Progress) -> str:
     """The message and the numbers of an event, in short."""
     return "  ".join([event.message, *(f"{name} {value:.3g}" for name, value in event.values.items())]).strip()
-
-
-def note(text: str, level: str = "info") -> Note:
-    """A line from the command line itself."""
-    return Note(text, level, "cli")

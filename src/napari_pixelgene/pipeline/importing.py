@@ -18,7 +18,7 @@ from napari_pixelgene.readers.images import needs_pyramid, read_image
 from napari_pixelgene.readers.legacy_st import read_legacy_st
 from napari_pixelgene.readers.xenium import find_bundle, read_xenium
 from napari_pixelgene.settings import Section
-from napari_pixelgene.stages.checks import check_pixel_size, check_units
+from napari_pixelgene.stages.checks import check_on_tissue, check_pitch, check_pixel_size, check_placement
 from napari_pixelgene.stages.tissue import find_tissue
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import write_capture
@@ -98,7 +98,10 @@ def _check_place(capture: Capture, image: Image, settings: ImportSettings, on_ev
     assert units is not None
     grid = Grid.of_image(image, settings.work_mpp)
     mpp = image.require_mpp()
-    check_units(units, units.xy * mpp, grid, mpp, find_tissue(image, grid, on_event=on_event), on_event)
+    xy_um = units.xy * mpp
+    check_pitch(xy_um, units.footprint, mpp)
+    check_placement(xy_um, units.ids, grid, on_event)
+    check_on_tissue(xy_um, grid, find_tissue(image, grid, on_event=on_event), on_event)
 
 
 Read = Callable[["Image"], tuple[Capture | None, dict[str, Path]]]

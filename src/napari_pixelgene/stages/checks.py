@@ -23,7 +23,8 @@ PLAUSIBLE_MPP = (0.05, 20.0)
 COARSE_MPP = 1.0
 # Pitch in diameters: square bins lie side by side (1), Visium spots 1.8, legacy ST spots 2 apart.
 PITCH_LIMITS = (0.75, 5.0)
-_MOST, _FEW, _SWAPPED = 0.5, 0.2, 0.8
+# Shares of units: below the first something is wrong, below the second it may be, above the third axes are swapped.
+_MOST, _NEARLY_ALL, _SWAPPED = 0.5, 0.7, 0.8
 _SAMPLE = 2000
 
 
@@ -111,13 +112,13 @@ def check_on_tissue(xy_um: FloatArray, grid: Grid, tissue: Tissue, on_event: OnE
     """Units were measured on tissue; where most miss it, the image, the axes or the mask is wrong."""
     on = _on_tissue(xy_um, grid, tissue)
     share = float(on.mean()) if len(on) else 1.0
-    if share >= _MOST:
+    if share >= _NEARLY_ALL:
         return
     text = (
         f"Only {int(on.sum()):,} of {len(on):,} units lie on the tissue, which covers {tissue.fraction:.0%} of the H&E."
     )
     mend = _mend_placement(float(_on_tissue(xy_um[:, ::-1], grid, tissue).mean()), "or mend the tissue mask")
-    if share < _FEW:
+    if share < _MOST:
         raise InputError(text, mend)
     on_event(Note(f"{text} {mend}", "warning", STAGE))
 

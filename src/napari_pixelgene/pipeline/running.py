@@ -1,0 +1,102 @@
+"""The whole flow as a file says: import, register, tissue, features, fit, predict, evaluate, each once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_pixelgene.errors import SettingsError
+from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
+from napari_pixelgene.pipeline.config import ImportStep, RegisterStep, RunConfig, TissueStep, to_toml
+from napari_pixelgene.pipeline.importing import ImportSettings, import_image, import_st, import_xenium
+from napari_pixelgene.pipeline.judging import evaluate, write_metrics
+from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
+from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
+from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.stages.evaluation import EvaluationSettings
+from napari_pixelgene.stages.features import FeatureSettings
+from napari_pixelgene.stages.registration import RegistrationSettings
+from napari_pixelgene.stages.tissue import TissueSettings
+from napari_pixelgene.store.section import SectionStore
+
+
+def run_config(config: RunConfig, on_event: OnEvent = silent, overwrite: bool = False) -> dict[str, Any]:
+    """Do what is not done yet; returns where things are, and the scores when there were any."""
+    touched = [_import(step, on_event, overwrite) for step in config.imports]
+    for registration in config.register:
+        _register(registration, on_event)
+    for tissue in config.tissue:
+        _tissue(tissue, on_event)
+    if config.features is not None:
+        for store in touched:
+            ensure_features(store, config.features.part(FeatureSettings), on_event)
+    out: dict[str, Any] = {"sections": [str(store.path) for store in touched]}
+    out |= _fit(config, on_event, overwrite) | _predict(config, on_event) | _evaluate(config, on_event, overwrite)
+    for path in config.fit.train[:1] if config.fit else ():
+        SectionStore.open(path).update_meta("run_config", to_toml(config.tables()))
+    return out
+
+
+def _import(step: ImportStep, on_event: OnEvent, overwrite: bool) -> SectionStore:
+    settings = step.part(ImportSettings)
+    if step.kind == "xenium":
+        bundle = _given(step, "bundle")
+        return import_xenium(step.section, bundle, step.he, settings, on_event, overwrite)
+    if step.kind == "st":
+        counts, spots = _given(step, "counts"), _given(step, "spots")
+        return import_st(step.section, step.he, counts, spots, settings, on_event, overwrite)
+    return import_image(step.section, step.he, settings, on_event, overwrite)
+
+
+def _given(step: ImportStep, name: str) -> Path:
+    value: Path | None = getattr(step, name)
+    if value is None:
+        raise SettingsError(f"'import.{name}' of {step.section.name} is not given.", f"kind = '{step.kind}' needs it.")
+    return value
+
+
+def _register(step: RegisterStep, on_event: OnEvent) -> None:
+    assert step.section is not None
+    store = SectionStore.open(step.section)
+    if (step.keypoints is None) == (step.matrix is None):
+        raise SettingsError(f"[[register]] of {step.section.name} needs keypoints or a matrix.", "Give one of them.")
+    if step.matrix is not None:
+        register_matrix(store, step.matrix, step.capture, on_event)
+    elif step.keypoints is not None:
+        register_keypoints(store, step.keypoints, step.part(RegistrationSettings), step.capture, on_event)
+
+
+def _tissue(step: TissueStep, on_event: OnEvent) -> None:
+    assert step.section is not None
+    ensure_tissue(SectionStore.open(step.section), step.part(TissueSettings), step.mask, on_event)
+
+
+def _fit(config: RunConfig, on_event: OnEvent, overwrite: bool) -> dict[str, Any]:
+    if (step := config.fit) is None:
+        return {}
+    stores = [SectionStore.open(path) for path in step.train]
+    fitted = fit(stores, step.run, step.part(FitSettings), on_event, overwrite)
+    return {"run": step.run, "genes": len(fitted.genes)}
+
+
+def _predict(config: RunConfig, on_event: OnEvent) -> dict[str, Any]:
+    if (step := config.predict) is None:
+        return {}
+    source = SectionStore.open(step.source, writable=False) if step.source else None
+    for path in step.sections:
+        predict(SectionStore.open(path), step.run, source, step.genes, on_event, step.device)
+    return {"predicted": [str(path) for path in step.sections]}
+
+
+def _evaluate(config: RunConfig, on_event: OnEvent, overwrite: bool) -> dict[str, Any]:
+    if (step := config.evaluate) is None:
+        return {}
+    train, test = ([SectionStore.open(path) for path in paths] for paths in (step.train, step.test))
+    assert step.fit is not None
+    found = evaluate(
+        train, test, step.fit, step.part(EvaluationSettings), run=None, on_event=on_event, overwrite=overwrite
+    )
+    if step.json_file is not None:
+        write_metrics(found, step.json_file)
+    on_event(Note(found.verdict, stage="evaluation"))
+    return {"metrics": found.metrics}
