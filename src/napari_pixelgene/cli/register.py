@@ -10,7 +10,8 @@ from cyclopts import Parameter
 from napari_pixelgene.cli.options import Listener, SectionPath, default, of, open_section
 from napari_pixelgene.elements.alignment import Registration
 from napari_pixelgene.errors import SettingsError
-from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
+from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix, text_keypoints
+from napari_pixelgene.readers.alignments import Direction
 from napari_pixelgene.stages.registration import RegistrationSettings
 
 Kind = Literal["auto", "translation", "rigid", "similarity", "affine", "homography"]
@@ -19,8 +20,22 @@ Kind = Literal["auto", "translation", "rigid", "similarity", "affine", "homograp
 def register(
     section: SectionPath,
     *,
-    keypoints: Annotated[Path | None, Parameter(help="Pairs of points: a CSV of Xenium Explorer, or ours.")] = None,
-    matrix: Annotated[Path | None, Parameter(help="A 3 × 3 matrix; its direction is read from its content.")] = None,
+    keypoints: Annotated[
+        list[Path] | None,
+        Parameter(
+            help="Pairs of points: a CSV of Xenium Explorer, our JSON, or two text files (morphology, then H&E).",
+            consume_multiple=True,
+            negative="",
+        ),
+    ] = None,
+    levels: Annotated[
+        tuple[int, int],
+        Parameter(help="Pyramid levels that two text files were clicked on (morphology, H&E).", negative=""),
+    ] = (0, 0),
+    matrix: Annotated[Path | None, Parameter(help="A file with a 3 × 3 matrix.")] = None,
+    direction: Annotated[
+        Direction | None, Parameter(help="Which way a bare matrix leads; Xenium Explorer's is he_to_morphology.")
+    ] = None,
     kind: Annotated[Kind, of(RegistrationSettings, "kind")] = "auto",
     threshold_um: Annotated[float, of(RegistrationSettings, "threshold_um")] = default(
         RegistrationSettings, "threshold_um"
@@ -30,17 +45,18 @@ def register(
     terminal: Listener,
 ) -> None:
     """Align a run to the H&E, from keypoints or a matrix."""
-    if (keypoints is None) == (matrix is None):
+    if (keypoints is None) == (matrix is None) or (keypoints is not None and len(keypoints) > 2):
         raise SettingsError("A registration takes keypoints or a matrix.", "Give one of --keypoints and --matrix.")
     store = open_section(section)
     if matrix is not None:
-        transform = register_matrix(store, matrix, capture, terminal)
+        transform = register_matrix(store, matrix, capture, direction, terminal)
         terminal.result({"section": str(store.path), "kind": transform.kind}, f"{section.name} has its transform.")
         return
     assert keypoints is not None
     values = {"kind": kind, "threshold_um": threshold_um, "allow_mirror": allow_mirror}
     settings = RegistrationSettings.make(values)
-    found = register_keypoints(store, keypoints, settings, capture, terminal)
+    pairs = keypoints[0] if len(keypoints) == 1 else text_keypoints(store, keypoints[0], keypoints[1], levels, capture)
+    found = register_keypoints(store, pairs, settings, capture, terminal)
     terminal.result(summary(found), told(found))
 
 

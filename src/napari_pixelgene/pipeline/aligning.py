@@ -10,15 +10,21 @@ import numpy as np
 
 from napari_pixelgene.elements.alignment import Keypoints, Registration, Transform
 from napari_pixelgene.errors import RegistrationError, StoreError
-from napari_pixelgene.pipeline.slide import require_capture
+from napari_pixelgene.pipeline.slide import open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
-from napari_pixelgene.readers.alignments import read_alignment
+from napari_pixelgene.readers.alignments import (
+    Direction,
+    read_alignment,
+    read_alignment_json,
+    read_keypoint_texts,
+)
 from napari_pixelgene.stages.registration import STAGE, RegistrationSettings, register
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.alignments import write_alignment
 from napari_pixelgene.store.references import file_hash
 
 if TYPE_CHECKING:
+    from napari_pixelgene.elements.image import Image
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
@@ -30,7 +36,10 @@ def register_keypoints(
     capture: str | None = None,
     on_event: OnEvent = silent,
 ) -> Registration:
-    """Fit the capture's transform to the H&E from pairs, and store pairs and transform."""
+    """Fit the capture's transform to the H&E from pairs, and store pairs and transform.
+
+    Pairs in two text files are read with `text_keypoints` first.
+    """
     start = time.monotonic()
     settings = settings or RegistrationSettings()
     found = _require_run(store, capture)
@@ -43,20 +52,61 @@ def register_keypoints(
 
 
 def register_matrix(
-    store: SectionStore, matrix: Path, capture: str | None = None, on_event: OnEvent = silent
+    store: SectionStore,
+    matrix: Path,
+    capture: str | None = None,
+    direction: Direction | None = None,
+    on_event: OnEvent = silent,
 ) -> Transform:
-    """Take a matrix from a file; its direction is read from its content."""
+    """Take a matrix from a file. A bare 3 × 3 is Xenium Explorer's, H&E to morphology, unless `direction` says
+    otherwise; where the images come to lie on one another only the other way round, that is an error."""
     start = time.monotonic()
     found = _require_run(store, capture)
-    read = read_alignment(matrix)
-    if not isinstance(read, Transform):
-        raise RegistrationError(f"{matrix} holds keypoints, not a matrix.", "Give it with --keypoints.")
+    read = _matrix(store, found, matrix, direction, on_event)
     transform = read.inverse() if read.source == "he_px" else read
     on_event(Note(f"{matrix.name} was read as {read.name}.", stage=STAGE))
     inputs = {"import": found.fingerprint, "matrix": file_hash(matrix)}
     _store(store, found, None, transform, provenance.fingerprint({}, inputs))
     _record(store, found, {}, inputs, start)
     return transform
+
+
+def text_keypoints(
+    store: SectionStore, moving: Path, fixed: Path, levels: tuple[int, int] = (0, 0), capture: str | None = None
+) -> Keypoints:
+    """Pairs from Pixel2Gene's two text files, morphology and H&E, clicked on the given levels of their pyramids."""
+    morphology = open_morphology(store, _require_run(store, capture))
+    return read_keypoint_texts(
+        moving,
+        fixed,
+        moving_level=levels[0],
+        fixed_level=levels[1],
+        moving_shapes=_shapes(morphology[0]) if morphology else None,
+        fixed_shapes=_shapes(open_slide(store)),
+    )
+
+
+def _shapes(image: Image) -> list[tuple[int, int]]:
+    return [(int(level.shape[0]), int(level.shape[1])) for level in image.levels]
+
+
+def _matrix(
+    store: SectionStore, capture: StoredCapture, path: Path, direction: Direction | None, on_event: OnEvent
+) -> Transform:
+    """The transform of a file of any kind that can hold one."""
+    morphology = open_morphology(store, capture)
+    read = read_alignment(
+        path,
+        direction=direction,
+        he_shape=open_slide(store).yx_shape,
+        morphology_shape=morphology[0].yx_shape if morphology else None,
+        on_event=on_event,
+    )
+    if isinstance(read, Keypoints) and path.suffix.lower() == ".json":
+        read = read_alignment_json(path)[1] or read
+    if not isinstance(read, Transform):
+        raise RegistrationError(f"{path} holds keypoints, not a matrix.", "Give it with --keypoints.")
+    return read
 
 
 def _require_run(store: SectionStore, capture: str | None) -> StoredCapture:

@@ -13,14 +13,12 @@ from napari_pixelgene.elements.grid import WORK_MPP, Grid
 from napari_pixelgene.errors import StoreError
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.images import read_image
-from napari_pixelgene.readers.xenium import read_xenium
+from napari_pixelgene.readers.xenium import read_morphology, read_xenium
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.pyramids import read_pyramid
 from napari_pixelgene.store.references import content_hash, references, require_reference
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_pixelgene.elements.capture import Capture
     from napari_pixelgene.elements.image import Image
     from napari_pixelgene.store.captures import StoredCapture
@@ -67,6 +65,13 @@ def reopen_xenium(store: SectionStore, capture: StoredCapture, on_event: OnEvent
     return read_xenium(bundle, on_event, min_qv=float(settings["min_qv"]), name=capture.name)
 
 
+def open_morphology(store: SectionStore, capture: StoredCapture) -> tuple[Image, ...]:
+    """The run's morphology channels, lazily; none where it came without."""
+    if "bundle" not in capture.references:
+        return ()
+    return read_morphology(require_reference(store, f"captures/{capture.name}/bundle").parent)
+
+
 def is_streamed(capture: StoredCapture) -> bool:
     """Whether its counts are transcripts, to be binned, and not units."""
     return capture.transcripts is not None
@@ -95,8 +100,3 @@ def units_in_um(store: SectionStore, capture: StoredCapture) -> Units:
     units = capture.units()
     assert units is not None
     return replace(units, xy=to_he_um(store, capture, units.frame).apply(units.xy), frame="he_um")
-
-
-def section_path(path: Path) -> str:
-    """How a section is called in messages: its file name."""
-    return path.name
