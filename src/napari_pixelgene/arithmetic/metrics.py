@@ -7,10 +7,12 @@ NRMSE = RMSE / mean(truth) and MAPE with a denominator of at least 1e-8 as in sp
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.floating[Any]]
 # Below this share of its sum of squares, what is left after centring is rounding.
 _ROUNDING = 1e-24
 
@@ -66,8 +68,10 @@ def cosine(prediction: Floats, truth: Floats) -> Floats:
 
 
 def unit_columns(values: Floats) -> Floats:
-    """Columns centred and of length 1, so that a sum of products is a correlation; NaN where constant."""
+    """Columns centred and of length 1, so that a sum of products is a correlation; NaN where constant or empty."""
     values = np.asarray(values, dtype=np.float64)
+    if not len(values):
+        return np.full((1, values.shape[1]), np.nan)
     centred = values - values.mean(axis=0)
     square = (centred**2).sum(axis=0)
     square = np.where(square <= _ROUNDING * (values**2).sum(axis=0), np.nan, square)
@@ -104,4 +108,5 @@ def _difference(prediction: Floats, truth: Floats) -> Floats:
 def _ratio(top: Floats, bottom: Floats) -> Floats:
     """top / bottom, NaN where the bottom is 0."""
     bottom = np.asarray(bottom, dtype=np.float64)
-    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom != 0)
+    out: Floats = np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom != 0)
+    return out

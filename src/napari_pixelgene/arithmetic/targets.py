@@ -7,14 +7,16 @@ be more than the g columns. log1p(CP10k) of 0 is 0, so sparse counts stay sparse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-Floats = npt.NDArray[np.floating]
-Ints = npt.NDArray[np.integer]
-Counts = Floats | Ints | sparse.spmatrix
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
+# A sparse matrix of scipy (which brings no types), or a dense array.
+Counts: TypeAlias = Any
 PER = 1e4
 
 
@@ -71,9 +73,9 @@ def composition_log(predicted: Floats, library: Floats | None = None) -> Floats:
 
 
 def counts_from_log(log: Floats, log_total: Floats) -> Floats:
-    """Expected counts (n, g) from a composition (n, g) and the logarithm of the total (n,)."""
+    """Expected counts (…, g) from a composition (…, g) and the logarithm of the total (…)."""
     composition = np.expm1(np.maximum(np.asarray(log, dtype=np.float64), 0)) / PER
-    out: Floats = composition * np.exp(np.asarray(log_total, dtype=np.float64))[:, None]
+    out: Floats = composition * np.exp(np.asarray(log_total, dtype=np.float64))[..., None]
     return out
 
 
@@ -97,17 +99,16 @@ def standardise_by(values: Floats, labels: Ints) -> Floats:
 
 
 def fit_components(z: Floats, k: int) -> Floats:
-    """The k leading right singular vectors of z (n, g), rows of a (k', g) array, k' <= min(k, rank).
+    """The leading right singular vectors of z (n, g), orthonormal rows of a (min(k, n, g), g) array.
 
-    Signs are fixed: the entry of largest absolute value is positive. z should be centred.
+    The count does not depend on the rank, so members stack. Signs are fixed: the entry of largest size is
+    positive. z should be centred.
     """
     z = np.asarray(z, dtype=np.float64)
-    by_rows = len(z) < z.shape[1]
-    values, vectors = np.linalg.eigh(z @ z.T if by_rows else z.T @ z)
-    kept = np.flatnonzero(values > 1e-10 * max(float(values.max(initial=0.0)), 1e-300))[::-1][:k]
-    axes = vectors[:, kept].T
-    if by_rows:
-        axes = axes @ z / np.sqrt(values[kept])[:, None]
+    if len(z) > z.shape[1]:
+        axes = np.linalg.eigh(z.T @ z)[1].T[::-1][:k]
+    else:
+        axes = np.linalg.svd(z, full_matrices=False)[2][:k]
     largest = np.abs(axes).argmax(axis=1)
     out: Floats = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
     return out
