@@ -254,7 +254,8 @@ class TorchModel(Model):
 
     @abstractmethod
     def batches(self, plan: Any, rng: np.random.Generator) -> Iterator[Batch]:
-        """One epoch, in an order that `rng` alone decides."""
+        """One epoch, in an order that `rng` alone decides, not what members learn from: a member trained alone
+        must meet the same steps."""
 
     @abstractmethod
     def loss(self, plan: Any, output: torch.Tensor, batch: Batch) -> torch.Tensor:

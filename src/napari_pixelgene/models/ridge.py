@@ -103,9 +103,11 @@ class RidgeModel(Model):
         moments = [(x.mean(0), np.maximum(x.std(0), 1e-8)) for x in logs]
         z = np.concatenate([(x - m) / s for x, (m, s) in zip(logs, moments, strict=True)])
         total_z = np.concatenate([(t - t.mean()) / max(t.std(), 1e-8) for t in totals])
-        fits = []
+        fits: list[tuple[FloatArray, FloatArray]] = []
+        seen: dict[bytes, int] = {}  # members with the same units are the same: all of them where nothing is scored
         for member, rows in enumerate(data.fit | data.stop):
-            fits.append(self._member(means[rows], z[rows], total_z[rows]))
+            same = seen.setdefault(rows.tobytes(), member)
+            fits.append(fits[same] if same < member else self._member(means[rows], z[rows], total_z[rows]))
             on_event(Progress("fit", member + 1, data.members))
         size = np.concatenate([s.pooling.getnnz(axis=1) for s in data.sections]).mean()
         arrays = {

@@ -137,12 +137,12 @@ def plan_likelihood(data: TrainingData, units: UnitFeatures) -> LikelihoodPlan:
 
 def _judging(data: TrainingData) -> BoolArray:
     """The stop units of every member, thinned at random where there are more than needed."""
-    judges = np.flatnonzero(data.stop.any(0))
+    units = data.stop.shape[1]
     most = min(_STOP_UNITS, max(1000, _STOP_RATES // max(len(data.genes), 1)))
-    if len(judges) <= most:
+    if units <= most:
         return data.stop
-    kept = np.zeros(data.stop.shape[1], dtype=bool)
-    kept[np.random.default_rng([data.seed, 1]).choice(judges, most, replace=False)] = True
+    kept = np.zeros(units, dtype=bool)
+    kept[np.random.default_rng([data.seed, 1]).choice(units, most, replace=False)] = True
     return np.asarray(data.stop & kept)
 
 

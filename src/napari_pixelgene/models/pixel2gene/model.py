@@ -62,8 +62,8 @@ class Pixel2Gene(TorchModel):
         return plan.network(self.settings)
 
     def batches(self, plan: RecipePlan, rng: np.random.Generator) -> Iterator[Batch]:
-        """See `TorchModel.batches`: units that some member learns from, in one order for all."""
-        units = rng.permutation(np.flatnonzero(plan.fit.any(0)))[: self.settings.units_per_epoch]
+        """See `TorchModel.batches`: all units in one order, whoever learns from them."""
+        units = rng.permutation(plan.fit.shape[1])[: self.settings.units_per_epoch]
         size = plan.batch_units(self.settings)
         for start in range(0, len(units), size):
             yield _batch(plan, units[start : start + size], self.settings.superpixels_per_unit, rng, plan.fit)

@@ -93,8 +93,9 @@ class OriginalPlan(Plan):
         return OriginalNet(self.units.features.shape[1], self.counts.shape[1], settings.hidden)
 
     def batch_units(self, settings: Pixel2GeneSettings) -> int:
-        """The published batch size for one member's share of the units."""
-        return batch_size(int(self.fit.sum(1).max()))
+        """So many units that a member finds the published batch among them."""
+        mine = int(self.fit.sum(1).max())
+        return max(1, round(batch_size(mine) * self.fit.shape[1] / max(mine, 1)))
 
     def targets_of(self, units: IntArray) -> dict[str, torch.Tensor]:
         """Nothing that all members share."""

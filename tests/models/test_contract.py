@@ -1,0 +1,171 @@
+"""What holds for every registered model, built-in or a stranger's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from guarded import GuardedArray
+from learnable import training_data
+from napari_pixelgene.arithmetic.tiles import Tile, tiles
+from napari_pixelgene.elements.features import Features
+from napari_pixelgene.elements.grid import Grid
+from napari_pixelgene.elements.tissue import Tissue
+from napari_pixelgene.errors import SettingsError
+from napari_pixelgene.models.base import Fitted, TrainingData, View
+from napari_pixelgene.models.registry import available_models, get_model, model_class
+from napari_pixelgene.stages.prediction import predict_tile, predict_tiles, predict_units
+from napari_pixelgene.stages.training import train
+from napari_pixelgene.store.models import load_run, save_run
+from napari_pixelgene.store.section import SectionStore
+
+# Cheap settings where the defaults take long.
+SETTINGS: dict[str, dict[str, Any]] = {"pixel2gene": {"epochs": 2, "hidden": 16}}
+# The names under which a run is saved: a rename would orphan every stored run.
+NAMES = {
+    "pixel2gene": {
+        "recipe", "feature_mean", "feature_sd", "unit_size", "components", "scale", "gene_mean", "gene_sd", "total",
+        *(f"net.{s}.{i}.{p}" for s in ("composition", "total") for i in (0, 3, 6) for p in ("weight", "bias")),
+    },
+    "ridge": {"weights", "intercept", "gene_mean", "gene_sd", "total", "unit_size"},
+}  # fmt: skip
+YX = (37, 53)
+
+
+def cross_data() -> TrainingData:
+    """Each member is scored on the units that the next one stops on."""
+    data = training_data()
+    return replace(data, fit=data.fit & ~np.roll(data.stop, -1, axis=0))
+
+
+@cache
+def fitted(name: str) -> Fitted:
+    return train(get_model(name, SETTINGS.get(name)), cross_data()).fitted
+
+
+@pytest.fixture(params=available_models())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def slide() -> tuple[Features, Tissue]:
+    """Features over a grid whose tissue is a blob; far from it nothing was encoded."""
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(*YX, 6)).astype(np.float32) * 2 + 1
+    y, x = np.mgrid[: YX[0], : YX[1]]
+    mask = (y - 20) ** 2 + (x - 22) ** 2 < 260
+    values[:, 45:] = np.nan
+    channels = tuple(f"c{i}" for i in range(6))
+    return Features(values, channels, "made up", np.full(6, 1.0), np.full(6, 2.0)), Tissue(mask)
+
+
+class Sink:
+    """Maps in memory, the genes in shares of five."""
+
+    def __init__(self, side: int, genes: int) -> None:
+        self.tile_side = side
+        self.maps = np.full((genes, *YX), -1.0, np.float32)
+        self.written: list[tuple[tuple[int, int], int]] = []
+
+    def shares(self) -> list[slice]:
+        return [slice(i, min(i + 5, len(self.maps))) for i in range(0, len(self.maps), 5)]
+
+    def done(self, index: tuple[int, int], genes: slice) -> bool:
+        return (index, genes.start) in self.written
+
+    def write(self, tile: Tile, block: np.ndarray, genes: slice) -> None:
+        self.maps[(genes, *tile.region)] = block
+        self.written.append((tile.index, genes.start))
+
+
+def maps(name: str, side: int) -> np.ndarray:
+    features, tissue = slide()
+    needs = get_model(name, SETTINGS.get(name)).needs
+    guarded = GuardedArray(features.array, (side + 2 * needs.halo, side + 2 * needs.halo))
+    sink = Sink(side, 12)
+    grid = Grid(YX, (YX[0] * 16, YX[1] * 16))
+    genes = np.arange(12)
+    predict_tiles(fitted(name), needs, replace(features, array=guarded), grid, tissue, genes, sink)
+    assert len(sink.written) == len(set(sink.written)) == 3 * len(list(tiles(YX, side)))
+    return sink.maps
+
+
+def test_any_tiling_gives_the_same_maps(name: str) -> None:
+    whole = maps(name, 64)
+    mask = slide()[1].mask
+    assert np.isfinite(whole[:, mask]).all() and np.isnan(whole[:, ~mask]).all()
+    assert (whole[:, mask] >= 0).all() and whole[:, mask].std() > 0
+    for side in (7, 16):
+        np.testing.assert_allclose(maps(name, side), whole, rtol=2e-5, atol=1e-6)
+
+
+def test_genes_are_decoded_on_demand(name: str) -> None:
+    features, tissue = slide()
+    needs = get_model(name, SETTINGS.get(name)).needs
+    some = np.array([7, 2])
+    tile = next(tiles(YX, 64))
+    block = predict_tile(fitted(name), needs, features, tissue, tile, some)
+    np.testing.assert_allclose(block, maps(name, 64)[some], rtol=2e-5, atol=1e-6)
+
+
+def test_a_stored_run_answers_the_same(name: str, tmp_path: Path) -> None:
+    store = SectionStore.create(tmp_path / "a.section.zarr")
+    save_run(store, "run", fitted(name).arrays(), {"fingerprint": "f"})
+    arrays, _ = load_run(store, "run")
+    found = model_class(name)
+    back = found.fitted.from_arrays(arrays, found.Settings.make(SETTINGS.get(name, {})), fitted(name).genes)
+    assert back.members == fitted(name).members == 4
+    view = View(np.random.default_rng(1).normal(size=(40, 6)).astype(np.float32))
+    for quantity in ("log", "counts"):
+        ours, theirs = (f.predict(view, np.arange(12), quantity) for f in (fitted(name), back))  # type: ignore[arg-type]
+        assert ours.shape == (40, 12) and ours.tobytes() == theirs.tobytes()
+
+
+def test_a_seed_repeats(name: str) -> None:
+    again = train(get_model(name, SETTINGS.get(name)), cross_data()).fitted.arrays()
+    for key, values in fitted(name).arrays().items():
+        assert values.tobytes() == again[key].tobytes(), key
+
+
+def test_names_in_a_stored_run_are_pinned(name: str) -> None:
+    if name not in NAMES:
+        pytest.skip(f"{name} pins its names in a test of its own")
+    assert set(fitted(name).arrays()) == NAMES[name]
+
+
+def test_units_and_members(name: str) -> None:
+    """The ensemble's answer at units, and that of the members that held a unit out, are of one kind."""
+    data = cross_data()
+    section = data.sections[0]
+    log, counts = predict_units(fitted(name), section, np.arange(12))
+    assert log.shape == counts.shape == (60, 12) and np.isfinite(log).all() and (counts >= 0).all()
+    everyone = predict_units(fitted(name), section, np.arange(12), np.ones((4, 60), bool))
+    np.testing.assert_allclose(everyone[0], log, rtol=0.1, atol=0.4)
+    held_out = ~(data.fit | data.stop)[:, :60]
+    assert (held_out.sum(0) == 1).all()
+    held_out[:, 5] = False
+    apart = predict_units(fitted(name), section, np.arange(12), held_out)[0]
+    assert np.isnan(apart[5]).all() and np.isfinite(np.delete(apart, 5, axis=0)).all()
+    one = predict_units(fitted(name), section, np.arange(12), np.arange(4)[:, None] == np.full((1, 60), 2))[0]
+    mine = held_out[2]
+    np.testing.assert_allclose(apart[mine], one[mine], rtol=1e-5, atol=1e-6)
+    assert np.abs(apart[~mine & ~np.isnan(apart[:, 0])] - one[~mine & ~np.isnan(apart[:, 0])]).max() > 1e-3
+
+
+def test_a_model_card_is_complete(name: str) -> None:
+    found = model_class(name)
+    assert found.name == name and found.title
+    for field, info in found.Settings.model_fields.items():
+        assert info.description, f"{name}.{field} has no description"
+    with pytest.raises(SettingsError, match=f"{name}.no_such_setting"):
+        get_model(name, {"no_such_setting": 1})
+
+
+def test_an_unknown_model_is_told_with_its_neighbour() -> None:
+    with pytest.raises(SettingsError, match="Did you mean 'pixel2gene'"):
+        get_model("pixl2gene")
