@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +46,9 @@ def register_keypoints(
     settings = settings or RegistrationSettings()
     found = _require_run(store, capture)
     pairs = _keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
-    registration = register(pairs, settings, float(store.meta()["mpp"]), _moving_mpp(found), on_event)
+    source = keypoints if isinstance(keypoints, Path) else None
+    with _named(source):
+        registration = register(pairs, settings, float(store.meta()["mpp"]), _moving_mpp(found), on_event)
     inputs = {"import": found.fingerprint, "keypoints": _hash(pairs)}
     _store(store, found, pairs, registration.transform, provenance.fingerprint(settings, inputs))
     _record(store, found, settings.model_dump(), inputs, start)
@@ -107,6 +111,16 @@ def _matrix(
     if not isinstance(read, Transform):
         raise RegistrationError(f"{path} holds keypoints, not a matrix.", "Give it with --keypoints.")
     return read
+
+
+@contextmanager
+def _named(file: Path | None) -> Iterator[None]:
+    """What is wrong with pairs is wrong with the file they came from."""
+    try:
+        yield
+    except RegistrationError as error:
+        where = f"{file}: " if file is not None else ""
+        raise RegistrationError(where + error.problem, error.mend) from None
 
 
 def _require_run(store: SectionStore, capture: str | None) -> StoredCapture:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.encoders.registry import get_encoder
-from napari_pixelgene.errors import SettingsError, StoreError
+from napari_pixelgene.errors import InputError, SettingsError, StoreError
 from napari_pixelgene.models.base import Fitted, Model, TrainingData
 from napari_pixelgene.models.registry import get_model, model_class
 from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
@@ -231,9 +231,17 @@ def _check_channels(features: Features, meta: Mapping[str, Any], run: str) -> No
 def _choose(spec: str, measured: Sequence[Measured]) -> GeneTable:
     tables = [m.genes for m in measured]
     if spec.startswith("file:"):
-        return listed_genes(read_gene_list(Path(spec.removeprefix("file:"))), tables)
+        return _listed(Path(spec.removeprefix("file:")), tables)
     totals, spread = zip(*(gene_statistics(m) for m in measured), strict=True)
     return choose_genes(spec, tables, totals, spread)
+
+
+def _listed(path: Path, tables: Sequence[GeneTable]) -> GeneTable:
+    names = read_gene_list(path)
+    try:
+        return listed_genes(names, tables)
+    except InputError as error:
+        raise InputError(f"{path}: {error.problem}", error.mend) from None
 
 
 def _at_most(measured: list[Measured], settings: FitSettings, on_event: OnEvent) -> list[Measured]:
