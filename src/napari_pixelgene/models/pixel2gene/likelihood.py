@@ -19,7 +19,7 @@ from napari_pixelgene.models.base import Plan, Scores
 from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
     from napari_pixelgene.models.base import Batch, Quantity, TrainingData
@@ -119,7 +119,7 @@ class LikelihoodPlan(Plan):
 
     def arrays(self) -> dict[str, Array]:
         """See `Plan.arrays`."""
-        return {"base_total": np.array([self.base_total]), "base_logits": self.base_logits}
+        return {"base_total": np.full(self.members, self.base_total), "base_logits": self.base_logits}
 
 
 def plan_likelihood(data: TrainingData, units: UnitFeatures) -> LikelihoodPlan:
@@ -179,12 +179,28 @@ def _composition_log(counts: FloatArray) -> FloatArray:
 
 
 def likelihood_log_rates(arrays: Mapping[str, Array], latent: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Ensemble composition logits (where, genes + 1) and log total (where,): members' logits are averaged."""
+    """Ensemble composition logits (where, genes + 1) and log total (where,): logits and totals are averaged."""
     mix, bias = arrays["mix.weight"], arrays["mix.bias"]  # (members, genes + 1, rank), (members, genes + 1)
     flat = np.moveaxis(latent[..., :-1], 0, -2).reshape(latent.shape[1], -1)
     weights = np.moveaxis(mix, 1, 2).reshape(-1, mix.shape[1]) / len(mix)
     logits = flat @ weights.astype(latent.dtype) + bias.mean(0) + arrays["base_logits"]
-    return logits, latent[..., -1].mean(0) + float(arrays["base_total"][0])
+    return logits, np.log(np.exp(latent[..., -1] + arrays["base_total"][:, None]).mean(0))
+
+
+def calibrated_totals(latents: Iterable[FloatArray], data: TrainingData) -> FloatArray:
+    """(members,) `base_total` that makes the counts each member expects of its own units those it was shown.
+
+    Without dropout the network varies less than it did while it learned, and so the mean of the exponential
+    is too small. `latents` (members, superpixels, latent), one a section.
+    """
+    expected, observed = np.zeros(data.members), np.zeros(data.members)
+    learned = np.split(data.fit | data.stop, np.cumsum([len(s) for s in data.sections])[:-1], axis=1)
+    for section, latent, mine in zip(data.sections, latents, learned, strict=True):
+        cover = section.pooling > 0
+        expected += (mine.T * (cover @ np.exp(latent[..., -1].astype(np.float64)).T)).sum(0)
+        observed += mine @ section.library
+    out: FloatArray = np.log(np.maximum(observed, 1.0) / expected)
+    return out
 
 
 def likelihood_mean(arrays: Mapping[str, Array], latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
@@ -197,7 +213,7 @@ def likelihood_each(arrays: Mapping[str, Array], latent: FloatArray, genes: IntA
     """Every member's answer (members, where, genes)."""
     one = []
     for m in range(len(latent)):
-        member = {name: arrays[name][m : m + 1] for name in ("mix.weight", "mix.bias")}
+        member = {name: arrays[name][m : m + 1] for name in ("mix.weight", "mix.bias", "base_total")}
         one.append(likelihood_log_rates({**arrays, **member}, latent[m : m + 1]))
     return np.stack([_quantity(logits, total, genes, quantity) for logits, total in one])
 

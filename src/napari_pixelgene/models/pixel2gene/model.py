@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 
-from napari_pixelgene.models.base import Batch, Needs, Scores, Snapshots, TorchModel, TrainingData
+from napari_pixelgene.models.base import Batch, Needs, Scores, Snapshots, TorchModel, TrainingData, View
 from napari_pixelgene.models.heads import UnitFeatures, alike
 from napari_pixelgene.models.pixel2gene import components, likelihood, original
 from napari_pixelgene.models.pixel2gene.fitted import RECIPES, FittedPixel2Gene
@@ -105,7 +105,13 @@ class Pixel2Gene(TorchModel):
             for name, tensor in parameters.items():
                 array = tensor.detach().cpu().numpy()
                 arrays[f"net.{score}.{name}"] = array
-        return FittedPixel2Gene(_split_mix(arrays), self.settings, data.genes)
+        arrays = _split_mix(arrays)
+        fitted = FittedPixel2Gene(arrays, self.settings, data.genes)
+        if not isinstance(plan, likelihood.LikelihoodPlan):
+            return fitted
+        latents = (fitted.latent(View(s.features), data.device) for s in data.sections)
+        arrays["base_total"] = likelihood.calibrated_totals(latents, data)
+        return FittedPixel2Gene(arrays, self.settings, data.genes)
 
 
 def _split_mix(arrays: dict[str, FloatArray]) -> dict[str, FloatArray]:
