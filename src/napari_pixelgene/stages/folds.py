@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.spatial import cKDTree
 
 from napari_pixelgene.elements.tissue import Folds, MemberPlan
 from napari_pixelgene.errors import InputError
@@ -44,14 +43,26 @@ def deal_blocks(xy_um: FloatArray, block_um: float, folds: int, seed: int, parti
 def _blocks(xy_um: FloatArray, block_um: float, offset: FloatArray) -> tuple[IntArray, FloatArray]:
     """(n, 2) block column and row, and the corner of block (0, 0)."""
     origin = xy_um.min(0) - offset * block_um
-    return np.floor((xy_um - origin) / block_um).astype(np.int64), origin
+    return _place(xy_um, origin, block_um), origin
+
+
+def _place(xy_um: FloatArray, origin: FloatArray, block_um: float) -> IntArray:
+    """(n, 2) column and row of the block that holds each unit."""
+    return np.floor((xy_um - origin) / block_um).astype(np.int64)
+
+
+def _flat(place: IntArray, rows: int) -> IntArray:
+    """One number a block; `rows` is above every row (with fewer, blocks far apart would share a number)."""
+    out: IntArray = place[:, 0] * rows + place[:, 1]
+    return out
 
 
 def _deal(
     blocks: tuple[IntArray, FloatArray], folds: int, block_um: float, rng: np.random.Generator
 ) -> tuple[IntArray, FloatArray]:
     place, origin = blocks
-    _, block, size = np.unique(place, axis=0, return_inverse=True, return_counts=True)
+    number = _flat(place, int(place[:, 1].max()) + 1)
+    _, block, size = np.unique(number, return_inverse=True, return_counts=True)
     if len(size) < folds:
         raise InputError(
             f"The units fill {len(size)} blocks of {block_um:g} µm, fewer than the {folds} folds.",
@@ -61,52 +72,59 @@ def _deal(
     for i in np.lexsort((rng.random(len(size)), -size)):
         fold_of[i] = load.argmin()
         load[fold_of[i]] += size[i]
-    return fold_of[block.ravel()], origin
+    return fold_of[block], origin
 
 
 def members(folds: Folds, kind: Literal["fit", "cross"], reach_um: float, xy_um: FloatArray) -> MemberPlan:
     """What every member sees: one member a fold of every partition.
 
     `fit`: it stops on its fold and learns from the rest. `cross`: it is scored on its fold, stops on the next
-    one and learns from the rest but for units within `reach_um` of a scored block.
+    one and learns from the rest; units that see a scored block, `reach_um` to either side of their centre, do
+    neither. A member may be left without units here: whether all sections together give it enough is
+    training's to say.
     """
-    fit, stop, score = [], [], []
     if kind == "cross" and folds.count < 3:
         raise InputError(f"A cross-validation needs three folds, not {folds.count}.", "Use --folds 3 or more.")
+    plans = []
     for fold, origin in zip(folds.fold, folds.origin, strict=True):
-        for k in range(folds.count):
-            mine = fold == k
-            if kind == "fit":
-                fit.append(~mine)
-                stop.append(mine)
-                score.append(np.zeros_like(mine))
-                continue
-            after = fold == (k + 1) % folds.count
-            near = _near(xy_um, mine, origin, folds.block_um, reach_um)
-            fit.append(~mine & ~after & ~near)
-            stop.append(after & ~near)
-            score.append(mine)
-    return MemberPlan(np.array(fit), np.array(stop), np.array(score))
+        mine = np.stack([fold == k for k in range(folds.count)])
+        if kind == "fit":
+            plans.append((~mine, mine, np.zeros_like(mine)))
+            continue
+        seen = _seen(_place(xy_um, origin, folds.block_um), fold, folds, (xy_um - origin, reach_um))
+        after = np.roll(mine, -1, axis=0)
+        plans.append((~mine & ~after & ~seen, after & ~seen, mine))
+    fit, stop, score = (np.concatenate(part) for part in zip(*plans, strict=True))
+    return MemberPlan(fit, stop, score)
 
 
-def _near(xy_um: FloatArray, scored: BoolArray, origin: FloatArray, block_um: float, reach_um: float) -> BoolArray:
-    """Units within `reach_um` of a block that holds scored units, measured to the block's square."""
-    place = np.floor((xy_um - origin) / block_um).astype(np.int64)
-    blocks = np.unique(place[scored], axis=0)
-    if len(blocks) == 0:
-        return np.zeros(len(xy_um), dtype=bool)
-    centres = origin + (blocks + 0.5) * block_um
-    tree = cKDTree(centres)
-    # Blocks that can be in reach: none is further from the unit than this, centre to centre.
-    span = reach_um + block_um * np.sqrt(0.5)
-    near = np.zeros(len(xy_um), dtype=bool)
-    by_block, inverse = np.unique(place, axis=0, return_inverse=True)
-    inverse = inverse.ravel()
-    order = np.argsort(inverse, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(inverse[order])) + 1)
-    for at, rows in zip(by_block, groups, strict=True):
-        middle = origin + (at + 0.5) * block_um
-        for index in tree.query_ball_point(middle, span + block_um * np.sqrt(0.5)):
-            gap = np.maximum(np.abs(xy_um[rows] - centres[index]) - block_um / 2, 0.0)
-            near[rows] |= np.hypot(gap[:, 0], gap[:, 1]) <= reach_um
-    return near
+def _seen(place: IntArray, fold: IntArray, folds: Folds, window: tuple[FloatArray, float]) -> BoolArray:
+    """(folds, n) whether a unit's square window touches a block that holds units of the fold.
+
+    `window` are positions from the corner of block (0, 0) and half the window's side. Blocks are asked, not
+    pairs of units: a unit looks at the few blocks around its own.
+    """
+    xy, reach = window
+    around = int(np.ceil(reach / folds.block_um))
+    fold_at = _fold_at(place, fold, around)
+    seen = np.zeros((folds.count, len(fold)), dtype=bool)
+    for step in np.ndindex(2 * around + 1, 2 * around + 1):
+        shift = np.array(step) - around
+        units = np.flatnonzero((_gap(xy, place + shift, folds.block_um) <= reach).all(axis=1))
+        there = fold_at[tuple((place[units] + step).T)]
+        seen[there[there >= 0], units[there >= 0]] = True
+    return seen
+
+
+def _fold_at(place: IntArray, fold: IntArray, rim: int) -> IntArray:
+    """The fold of every block (column, row), -1 where there are no units, with a rim of such blocks."""
+    out = np.full(place.max(axis=0) + 1 + 2 * rim, -1, dtype=np.int64)
+    out[tuple((place + rim).T)] = fold
+    return out
+
+
+def _gap(xy: FloatArray, place: IntArray, block_um: float) -> FloatArray:
+    """(n, 2) how far a block is from its unit along each axis; 0 where it lies above, below or beside it."""
+    low = place * block_um
+    out: FloatArray = np.maximum(np.maximum(low - xy, xy - (low + block_um)), 0.0)
+    return out
