@@ -119,21 +119,32 @@ def _lab(rgb01: torch.Tensor) -> torch.Tensor:
 
 
 def _superpixel_sums(rgb: torch.Tensor, inside: torch.Tensor, threshold: float) -> torch.Tensor:
-    """(rows, columns, sums): pixels, then what `_statistics` unpacks, in that order."""
-    weight = inside.float()
+    """(rows, columns, sums) float64: pixels, then what `_statistics` unpacks, in that order."""
+    weight = inside.float()[..., None]
     rgb01 = rgb.float() / 255.0
     stains = _density(rgb.float()) @ torch.from_numpy(_UNMIX).to(rgb.device)
     grey = rgb01 @ torch.from_numpy(_GREY).to(rgb.device)
     gradient, laplacian = _edges(grey)
-    planes = [rgb01, rgb01**2, stains, stains**2, _lab(rgb01)]
-    flat = torch.cat([*planes, gradient[..., None], (laplacian**2)[..., None]], dim=-1)
-    nuclear = (stains[..., 0] > threshold)[..., None].float()
-    values = torch.cat([torch.ones_like(nuclear), flat, nuclear], dim=-1) * weight[..., None]
+    nuclear = (stains[..., 0] > threshold).float()
+    single = torch.stack([gradient, laplacian**2, nuclear], dim=-1)
+    pixels = _block_sum(weight)
     binned = [
         _histogram((grey * (_GREY_BINS - 1e-4)).to(torch.uint8), inside, _GREY_BINS),
         _histogram(_patterns(grey), inside, _LBP_BINS),
     ]
-    return torch.cat([_block_sum(values), *binned], dim=-1)
+    moments = [m for values in (rgb01, stains) for m in _moments(values, weight, pixels)]
+    return torch.cat([pixels, *moments, _block_sum(torch.cat([_lab(rgb01), single], -1) * weight), *binned], dim=-1)
+
+
+def _moments(values: torch.Tensor, weight: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums of values and of squares; the squares are taken about each superpixel's own mean and moved to 0 in
+    float64, or a spread near 0 would drown in rounding."""
+    total = _block_sum(values * weight)
+    mean = (total / pixels.clamp_min(1.0)).float()
+    away = _blocks(values) - mean[:, None, :, None]
+    squares = (away * away * _blocks(weight)).sum(3).sum(1).double()
+    m, moved = mean.double(), total - mean.double() * pixels
+    return total, squares + 2 * m * moved + m * m * pixels
 
 
 def _edges(grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -159,17 +170,21 @@ def _patterns(grey: torch.Tensor) -> torch.Tensor:
 
 
 def _histogram(codes: torch.Tensor, inside: torch.Tensor, bins: int) -> torch.Tensor:
-    """Pixels of each code in each superpixel, (rows, columns, bins) float32."""
+    """Pixels of each code in each superpixel, (rows, columns, bins) float64."""
     rows, columns = codes.shape[0] // _SIDE, codes.shape[1] // _SIDE
     codes = torch.where(inside, codes, torch.full_like(codes, bins))
     blocks = codes.view(rows, _SIDE, columns, _SIDE).permute(0, 2, 1, 3).reshape(rows, columns, -1)
-    return torch.stack([(blocks == b).sum(-1) for b in range(bins)], dim=-1).float()
+    return torch.stack([(blocks == b).sum(-1) for b in range(bins)], dim=-1).double()
+
+
+def _blocks(values: torch.Tensor) -> torch.Tensor:
+    """(h, w, c) as (rows, 16, columns, 16, c)."""
+    return values.view(values.shape[0] // _SIDE, _SIDE, values.shape[1] // _SIDE, _SIDE, -1)
 
 
 def _block_sum(values: torch.Tensor) -> torch.Tensor:
-    """Sums of (h, w, c) over superpixels, (rows, columns, c)."""
-    rows, columns = values.shape[0] // _SIDE, values.shape[1] // _SIDE
-    return values.view(rows, _SIDE, columns, _SIDE, -1).sum(3).sum(1)
+    """Sums of (h, w, c) over superpixels, (rows, columns, c) float64."""
+    return _blocks(values).sum(3).sum(1).double()
 
 
 def _window_sums(sums: torch.Tensor, window: int, reach: int) -> torch.Tensor:
@@ -195,4 +210,5 @@ def _statistics(sums: torch.Tensor) -> torch.Tensor:
     entropy = -(grey * torch.log2(grey.clamp_min(1e-9))).sum(-1, keepdim=True)
     spread, stain_spread = ((sq - m * m).clamp_min(0).sqrt() for m, sq in ((rgb, rgb2), (stains, stains2)))
     log_energy = torch.log(energy + 1e-6)
-    return torch.cat([rgb, spread, stains, stain_spread, lab, gradient, log_energy, entropy, nuclear, patterns], dim=-1)
+    parts = [rgb, spread, stains, stain_spread, lab, gradient, log_energy, entropy, nuclear, patterns]
+    return torch.cat(parts, dim=-1).float()
