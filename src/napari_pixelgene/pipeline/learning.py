@@ -102,13 +102,16 @@ def prepare_fit(
     model = get_model(settings.model, settings.model_settings)  # a wrong setting is told before hours are spent
     device = choose_device(settings.device)
     measured = [measured_units(s, on_event=on_event) for s in stores]
-    measured = _at_most(measured, settings, on_event)
+    if kind == "fit":  # a cross-validation scores every unit, also those it did not learn from
+        measured = _at_most(measured, settings, on_event)
     genes = _choose(settings.genes, measured)
     features = [ensure_features(s, settings.features, on_event, device) for s in stores]
     folded = [_dealt(m, settings, i) for i, m in enumerate(measured)]
     reach = _reach_um(settings, stores[0], measured)
     plans = [members(f, kind, reach, m.xy_um) for f, m in zip(folded, measured, strict=True)]
     plan = _joined(plans)
+    if kind == "cross":
+        plan = _thinned(plan, settings, on_event)
     sections = tuple(
         training_section(m, f, genes, model.needs.standardised) for m, f in zip(measured, features, strict=True)
     )
@@ -249,11 +252,26 @@ def _at_most(measured: list[Measured], settings: FitSettings, on_event: OnEvent)
     total = sum(len(m) for m in measured)
     if total <= settings.max_units:
         return measured
-    text = f"{settings.max_units:,} of {total:,} units, drawn at random, are learned from (--max-units changes it)."
-    on_event(Note(text, stage=TRAINING))
+    _tell_drawn(settings.max_units, total, on_event)
     rng = np.random.default_rng([settings.seed, 3])
     share = settings.max_units / total
     return [take_units(m, np.sort(rng.choice(len(m), max(1, int(share * len(m))), replace=False))) for m in measured]
+
+
+def _thinned(plan: MemberPlan, settings: FitSettings, on_event: OnEvent) -> MemberPlan:
+    """The plan with at most `max_units` units, drawn at random, to learn from and stop on; all are scored."""
+    total = plan.fit.shape[1]
+    if total <= settings.max_units:
+        return plan
+    drawn = np.zeros(total, dtype=bool)
+    drawn[np.random.default_rng([settings.seed, 3]).choice(total, settings.max_units, replace=False)] = True
+    _tell_drawn(settings.max_units, total, on_event)
+    return type(plan)(plan.fit & drawn, plan.stop & drawn, plan.score)
+
+
+def _tell_drawn(drawn: int, total: int, on_event: OnEvent) -> None:
+    text = f"{drawn:,} of {total:,} units, drawn at random, are learned from (--max-units changes it)."
+    on_event(Note(text, stage=TRAINING))
 
 
 def _dealt(measured: Measured, settings: FitSettings, section: int) -> Folds:
