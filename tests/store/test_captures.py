@@ -195,8 +195,10 @@ def test_bins_come_back_and_open_in_anndata_at_their_centres(store: SectionStore
 
 def test_folds(store: SectionStore) -> None:
     write_capture(store, Capture("a", "visium", GENES, visium_units()), {})
-    folds = Folds(np.random.default_rng(0).integers(0, 10, (2, 30)).astype(np.int8), 10, 500.0)
+    dealt = np.random.default_rng(0).integers(0, 10, (2, 30)).astype(np.int8)
+    folds = Folds(dealt, 10, 500.0, np.array([[-12.5, 3.0], [-400.0, -77.25]]))
     write_folds(store, "a", folds, "f")
     back = read_folds(store, "a")
     assert np.array_equal(back.fold, folds.fold) and back.fold.dtype == np.int8
     assert (back.count, back.block_um, back.partitions) == (10, 500.0, 2)
+    assert back.origin.tobytes() == folds.origin.tobytes()
