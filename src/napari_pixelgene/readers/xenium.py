@@ -24,7 +24,15 @@ from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers import xenium_transcripts
 from napari_pixelgene.readers.xenium_cells import MATRIX, gene_table, read_boundaries, read_cells, read_features
 
-__all__ = ["find_bundle", "find_morphology", "read_boundaries", "read_cells", "read_experiment", "read_xenium"]
+__all__ = [
+    "find_bundle",
+    "find_morphology",
+    "read_boundaries",
+    "read_cells",
+    "read_experiment",
+    "read_morphology",
+    "read_xenium",
+]
 
 EXPERIMENT = "experiment.xenium"
 PANEL = "gene_panel.json"
@@ -146,6 +154,12 @@ def find_morphology(bundle: Path) -> list[Path]:
         if several:
             return several
     return [bundle / each for each in _SINGLE_FILES if (bundle / each).is_file()][:1]
+
+
+def read_morphology(bundle: Path, on_event: OnEvent = silent) -> tuple[Image, ...]:
+    """The channels of the morphology image alone, without a look at the transcripts."""
+    bundle = find_bundle(Path(bundle))
+    return _morphology(bundle, _pixel_size(bundle, read_experiment(bundle)), on_event)
 
 
 def _morphology(bundle: Path, pixel_um: float, on_event: OnEvent) -> tuple[Image, ...]:

@@ -1,0 +1,69 @@
+"""What a window shows of a section: the slide, the run's images drawn onto it, the maps. Opened, not read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_pixelgene.errors import PixelGeneError
+from napari_pixelgene.pipeline.slide import open_slide, require_capture
+from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.readers.xenium import read_morphology
+from napari_pixelgene.stages.warping import warped_pyramid
+from napari_pixelgene.store.maps import read_maps
+from napari_pixelgene.store.references import require_reference
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_pixelgene.elements.alignment import Transform
+    from napari_pixelgene.elements.expression import Expression
+    from napari_pixelgene.elements.image import Image
+    from napari_pixelgene.store.captures import StoredCapture
+    from napari_pixelgene.store.section import SectionStore
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSection:
+    """A section's lazy parts. `morphology` holds (capture, channel on the H&E's pixels), `maps` one run's maps."""
+
+    path: Path
+    he: Image
+    morphology: tuple[tuple[str, Image], ...] = ()
+    maps: Expression | None = None
+
+
+def open_section(store: SectionStore, on_event: OnEvent = silent) -> ShownSection:
+    """Everything that can be shown. What cannot (a run that moved, or is not registered yet) is told by notes."""
+    he = open_slide(store)
+    runs = store.mapped_runs()
+    if len(runs) > 1:
+        on_event(Note(f"{store.path.name} has maps of {', '.join(runs)}; those of '{runs[0]}' are shown."))
+    morphology = [(name, image) for name in store.captures() for image in _drawn(store, name, he, on_event)]
+    return ShownSection(store.path, he, tuple(morphology), read_maps(store, runs[0]) if runs else None)
+
+
+def _drawn(store: SectionStore, name: str, he: Image, on_event: OnEvent) -> tuple[Image, ...]:
+    """A capture's morphology channels, warped onto the H&E."""
+    capture = require_capture(store, name)
+    if "bundle" not in capture.references:
+        return ()
+    to_he = morphology_to_he(capture)
+    if to_he is None:
+        text = f"The run '{name}' of {store.path.name} is not registered to the H&E yet, so its images are not drawn."
+        on_event(Note(f"{text} Register it: pixelgene register {store.path.name} --keypoints FILE.", "warning"))
+        return ()
+    try:
+        channels = read_morphology(require_reference(store, f"captures/{name}/bundle").parent, on_event)
+    except PixelGeneError as error:  # the slide and the maps can be looked at all the same
+        on_event(Note(f"The images of the run '{name}' are not shown. {error}", "warning"))
+        return ()
+    return tuple(warped_pyramid(channel, to_he, he.yx_shape, he.require_mpp()) for channel in channels)
+
+
+def morphology_to_he(capture: StoredCapture) -> Transform | None:
+    """From morphology pixels to H&E pixels, whichever of the run's frames was registered; None before that."""
+    to_he = capture.to_he
+    if to_he is None or to_he.source == "morphology_px" or capture.stage_to_morphology is None:
+        return to_he
+    return capture.stage_to_morphology.inverse().then(to_he)

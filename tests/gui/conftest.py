@@ -1,0 +1,102 @@
+"""Everything here needs napari, Qt and a display; one small section is shared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_pixelgene.elements.alignment import Transform
+from napari_pixelgene.elements.expression import Expression
+from napari_pixelgene.elements.genes import GeneTable
+from napari_pixelgene.elements.image import Image
+from napari_pixelgene.pipeline.aligning import register_matrix
+from napari_pixelgene.pipeline.importing import import_xenium
+from napari_pixelgene.pipeline.showing import ShownSection
+from napari_pixelgene.pipeline.slide import grid_of
+from napari_pixelgene.simulate.run import SimulatedRun
+from napari_pixelgene.stages.warping import warped_pyramid
+from napari_pixelgene.store.maps import begin_maps
+from napari_pixelgene.store.section import SectionStore
+
+# The nucleus: its place in morphology pixels, and a transform that turns, shears and has a perspective.
+MPP, MORPHOLOGY_MPP = 0.5, 0.2125
+NUCLEUS_PX = np.array([[700.5, 420.5]])
+MATRIX = np.array([[-0.031, -0.42, 830.0], [0.415, 0.052, 80.0], [4e-5, -9e-5, 1.0]])
+HE_SHAPE = (712, 936)
+RADIUS_UM = 3.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.gui)
+
+
+def disk(shape: tuple[int, int], xy_px: np.ndarray, radius_px: float) -> np.ndarray:
+    """1 on a soft-edged disk around a continuous place (0 at the outer corner), else 0."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    return np.clip(radius_px + 0.5 - np.hypot(columns - xy_px[0], rows - xy_px[1]), 0, 1)
+
+
+def halves(array: np.ndarray) -> tuple[np.ndarray, ...]:
+    """A pyramid of two levels by 2 × 2 means; sides are even."""
+    half = array.reshape(array.shape[0] // 2, 2, array.shape[1] // 2, 2, *array.shape[2:]).mean(axis=(1, 3))
+    return array, half.astype(array.dtype)
+
+
+@pytest.fixture(scope="session")
+def nucleus_um() -> np.ndarray:
+    """Where the nucleus lies, (x, y) in H&E µm."""
+    return Transform(MATRIX, "morphology_px", "he_px").apply(NUCLEUS_PX)[0] * MPP
+
+
+@pytest.fixture(scope="session")
+def one_nucleus(nucleus_um: np.ndarray) -> ShownSection:
+    """One dark nucleus on a pink slide, bright in DAPI, in one cell of the map of MARK; half of the map is NaN."""
+    pink = np.array([230, 160, 200], dtype=np.float64)
+    dark = disk(HE_SHAPE, nucleus_um / MPP, RADIUS_UM / MPP)[..., None]
+    slide = np.round(pink * (1 - dark) + 40 * dark).astype(np.uint8)
+    bright = disk((900, 1400), NUCLEUS_PX[0], RADIUS_UM / MORPHOLOGY_MPP)
+    dapi = Image(halves((100 + 9000 * bright).astype(np.uint16)), MORPHOLOGY_MPP, None, "DAPI")
+    he = Image(halves(slide), MPP, None, "he")
+    warped = warped_pyramid(dapi, Transform(MATRIX, "morphology_px", "he_px"), HE_SHAPE, MPP)
+    return ShownSection(Path("one.section.zarr"), he, (("run", warped),), marked_maps(nucleus_um))
+
+
+def marked_maps(nucleus_um: np.ndarray) -> Expression:
+    """Two genes on 8 µm: MARK is 5 where the nucleus is and 1 elsewhere, EVEN is 2; the left half is NaN."""
+    rows, columns = -(-HE_SHAPE[0] // 16), -(-HE_SHAPE[1] // 16)
+    level = np.ones((2, rows, columns), dtype=np.float16)
+    level[1] = 2
+    level[0, int(nucleus_um[1] // 8), int(nucleus_um[0] // 8)] = 5
+    level[:, :, : columns // 2] = np.nan
+    measured = np.zeros((rows, columns), dtype=np.uint8)
+    measured[:20], measured[20:30] = 2, 1
+    contrast = np.array([[1, 5], [0, 3]], dtype=np.float32)
+    return Expression((level,), GeneTable(("MARK", "EVEN")), 8.0, contrast, measured, "first")
+
+
+@pytest.fixture(scope="session")
+def small_section(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) -> Path:
+    """The simulated run imported and registered, with maps of two genes: a ramp, and a larger one across."""
+    store = import_xenium(tmp_path_factory.mktemp("gui") / "small.section.zarr", small_run.bundle, small_run.he)
+    register_matrix(store, small_run.folder / "he_imagealignment.csv")
+    write_maps(store)
+    return store.path
+
+
+def write_maps(store: SectionStore) -> None:
+    """A map that grows along columns (LOW, 0 to 1) and one that grows along rows (HIGH, 0 to 10)."""
+    from napari_pixelgene.arithmetic.tiles import tiles
+
+    grid = grid_of(store)
+    rows, columns = grid.yx_shape
+    down, right = np.mgrid[0 : 1 : rows * 1j, 0 : 1 : columns * 1j].astype(np.float32)
+    planes = np.stack([right, 10 * down])
+    writer = begin_maps(store, "first", GeneTable(("LOW", "HIGH")), grid, "made by hand")
+    for tile in tiles(grid.yx_shape, writer.tile_side):
+        writer.write(tile, planes[(slice(None), *tile.region)])
+    writer.finish(np.full(grid.yx_shape, 2, dtype=np.uint8))
