@@ -38,6 +38,7 @@ def evaluate(
             help="Sections to score on; none: cross-validation over blocks of the training ones.",
             consume_multiple=True,
             negative="",
+            show_default=False,
         ),
     ] = (),
     learned: Learned | None = None,

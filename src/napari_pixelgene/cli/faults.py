@@ -44,7 +44,7 @@ def guarded(work: Callable[[], int], terminal: Terminal, debug: bool = False) ->
         if known is not None:
             return _tell(terminal, known.problem, known.mend, BAD_INPUT)
         where = "The traceback is above." if debug else _keep_details(error)
-        return _tell(terminal, f"This is a defect of pixelgene: {type(error).__name__}: {error}.", where, DEFECT)
+        return _tell(terminal, _defect(error), where, DEFECT)
     finally:
         terminal.close()
 
@@ -60,6 +60,14 @@ def in_words(error: BaseException) -> PixelGeneError | None:
             "The memory is not enough.", f"Close other programs, or use --device cpu or fewer genes. {KEPT}"
         )
     return None
+
+
+def _defect(error: BaseException) -> str:
+    """What went wrong, in the words of the error below it where a package could not be loaded."""
+    if isinstance(error, ImportError):
+        why = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+        return f"A package is missing or broken: {why}. `pixelgene doctor` tells which, and how to mend it."
+    return f"This is a defect of pixelgene: {type(error).__name__}: {error}."
 
 
 def _of_disk(error: OSError) -> PixelGeneError:
@@ -84,7 +92,7 @@ def _keep_details(error: BaseException) -> str:
         path.write_text(f"{' '.join(sys.argv)}\n\n{text}", encoding="utf-8")
     except OSError:
         return "Its traceback could not be written; run again with --debug to see it."
-    return f"Please report it; details in {path}"
+    return f"Details in {path}"
 
 
 def _details_file() -> Path:

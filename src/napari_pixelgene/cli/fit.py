@@ -31,7 +31,7 @@ class Learned:
     set_: Annotated[
         tuple[str, ...],
         Parameter(name="--set", help="Settings of the model, NAME=VALUE (see `pixelgene models`).",
-                  consume_multiple=True, negative=""),
+                  consume_multiple=True, negative="", show_default=False),
     ] = ()  # fmt: skip
     block_um: Annotated[float, of(FoldSettings, "block_um")] = default(FoldSettings, "block_um")
     folds: Annotated[int, of(FoldSettings, "folds")] = default(FoldSettings, "folds")

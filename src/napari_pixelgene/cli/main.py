@@ -55,7 +55,6 @@ def _make_app() -> App:
         exit_on_error=False,
         result_action="return_value",
     )
-    app.meta.group_parameters = _EVERYWHERE
     imports = App(name="import", help="Bring files into a section, by reference.", group=_FLOW, sort_key=0)
     for name, sentence in _IMPORTS:
         imports.command(f"{_HERE}.importing:import_{name}", name=name, help=sentence)
@@ -73,10 +72,15 @@ def main(argv: list[str] | None = None) -> int:
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         progress: Annotated[
-            Mode, Parameter(help="auto (bars on a terminal), bars, json (JSON lines on standard output) or none.")
+            Mode,
+            Parameter(
+                help="auto (bars on a terminal), bars, json (JSON lines on standard output) or none.", group=_EVERYWHERE
+            ),
         ] = "auto",
-        quiet: Annotated[bool, Parameter(help="Say warnings and errors only.", negative="")] = False,
-        debug: Annotated[bool, Parameter(help="Show the traceback of an error.", negative="")] = False,
+        quiet: Annotated[bool, Parameter(help="Say warnings and errors only.", negative="", group=_EVERYWHERE)] = False,
+        debug: Annotated[
+            bool, Parameter(help="Show the traceback of an error.", negative="", group=_EVERYWHERE)
+        ] = False,
     ) -> int:
         with Terminal(progress, quiet) as terminal:
             return guarded(lambda: _dispatch(app, tokens, terminal), terminal, debug)

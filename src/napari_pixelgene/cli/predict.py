@@ -29,7 +29,9 @@ def predict(
     ] = None,
     genes: Annotated[
         tuple[str, ...],
-        Parameter(help="Predict these only: symbols, or file:FILE.", consume_multiple=True, negative=""),
+        Parameter(
+            help="Predict these only: symbols, or file:FILE.", consume_multiple=True, negative="", show_default=False
+        ),
     ] = (),
     device: Annotated[str, of(FitSettings, "device")] = default(FitSettings, "device"),
     terminal: Listener,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,46 +18,70 @@ from napari_pixelgene.stages.registration import RegistrationSettings
 Kind = Literal["auto", "translation", "rigid", "similarity", "affine", "homography"]
 
 
-def register(
-    section: SectionPath,
-    *,
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a person has: pairs or a matrix."""
+
     keypoints: Annotated[
-        list[Path] | None,
+        tuple[Path, ...],
         Parameter(
             help="Pairs of points: a CSV of Xenium Explorer, our JSON, or two text files (morphology, then H&E).",
             consume_multiple=True,
             negative="",
+            show_default=False,
         ),
-    ] = None,
+    ] = ()
     levels: Annotated[
         tuple[int, int],
         Parameter(help="Pyramid levels that two text files were clicked on (morphology, H&E).", negative=""),
-    ] = (0, 0),
-    matrix: Annotated[Path | None, Parameter(help="A file with a 3 × 3 matrix.")] = None,
+    ] = (0, 0)
+    matrix: Annotated[Path | None, Parameter(help="A file with a 3 × 3 matrix.")] = None
     direction: Annotated[
         Direction | None, Parameter(help="Which way a bare matrix leads; Xenium Explorer's is he_to_morphology.")
-    ] = None,
-    kind: Annotated[Kind, of(RegistrationSettings, "kind")] = "auto",
+    ] = None
+
+    def check(self) -> None:
+        """Either of the two, once."""
+        if bool(self.keypoints) == (self.matrix is not None) or len(self.keypoints) > 2:
+            raise SettingsError("A registration takes keypoints or a matrix.", "Give one of --keypoints and --matrix.")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """How pairs become a transform."""
+
+    kind: Annotated[Kind, of(RegistrationSettings, "kind")] = "auto"
     threshold_um: Annotated[float, of(RegistrationSettings, "threshold_um")] = default(
         RegistrationSettings, "threshold_um"
-    ),
-    allow_mirror: Annotated[bool, of(RegistrationSettings, "allow_mirror", negative="")] = False,
+    )
+    allow_mirror: Annotated[bool, of(RegistrationSettings, "allow_mirror", negative="")] = False
+
+    def settings(self) -> RegistrationSettings:
+        """As the pipeline takes them."""
+        values = {"kind": self.kind, "threshold_um": self.threshold_um, "allow_mirror": self.allow_mirror}
+        return RegistrationSettings.make(values)
+
+
+def register(
+    section: SectionPath,
+    *,
+    given: Given = Given(),
+    fitted: Fitted = Fitted(),
     capture: Annotated[str | None, Parameter(help="Which run, where the section has several.")] = None,
     terminal: Listener,
 ) -> None:
     """Align a run to the H&E, from keypoints or a matrix."""
-    if (keypoints is None) == (matrix is None) or (keypoints is not None and len(keypoints) > 2):
-        raise SettingsError("A registration takes keypoints or a matrix.", "Give one of --keypoints and --matrix.")
+    given.check()
     store = open_section(section)
-    if matrix is not None:
-        transform = register_matrix(store, matrix, capture, direction, terminal)
+    if given.matrix is not None:
+        transform = register_matrix(store, given.matrix, capture, given.direction, terminal)
         terminal.result({"section": str(store.path), "kind": transform.kind}, f"{section.name} has its transform.")
         return
-    assert keypoints is not None
-    values = {"kind": kind, "threshold_um": threshold_um, "allow_mirror": allow_mirror}
-    settings = RegistrationSettings.make(values)
-    pairs = keypoints[0] if len(keypoints) == 1 else text_keypoints(store, keypoints[0], keypoints[1], levels, capture)
-    found = register_keypoints(store, pairs, settings, capture, terminal)
+    first, *second = given.keypoints
+    pairs = text_keypoints(store, first, second[0], given.levels, capture) if second else first
+    found = register_keypoints(store, pairs, fitted.settings(), capture, terminal)
     terminal.result(summary(found), told(found))
 
 
@@ -78,6 +103,6 @@ def told(found: Registration) -> str:
     """The registration in words."""
     values = summary(found)
     return (
-        f"{found.transform.kind}: the pairs are {values['fit_rmse_um']:.2f} µm off (root mean square), left out one at "
-        f"a time {values['loo_rmse_um']:.2f} µm. {found.recommendation}"
+        f"The {found.transform.kind} leaves the pairs {values['fit_rmse_um']:.2f} µm off (root mean square; left out "
+        f"one at a time {values['loo_rmse_um']:.2f} µm). Recommended is {found.recommendation}"
     )

@@ -31,6 +31,7 @@ from pydantic import Field
 from napari_pixelgene.errors import SettingsError, unknown_name
 from napari_pixelgene.pipeline.importing import ImportSettings
 from napari_pixelgene.pipeline.learning import FitSettings
+from napari_pixelgene.readers.alignments import Direction
 from napari_pixelgene.settings import Section, read_toml
 from napari_pixelgene.stages.evaluation import EvaluationSettings
 from napari_pixelgene.stages.features import FeatureSettings
@@ -69,6 +70,9 @@ class RegisterStep(RegistrationSettings, Step):
     section: Path | None = Field(None, description="The section; the only one when left out.")
     keypoints: Path | None = Field(None, description="Pairs of points.")
     matrix: Path | None = Field(None, description="A 3 × 3 matrix.")
+    direction: Direction | None = Field(
+        None, description="Which way a bare matrix leads; Xenium Explorer's is he_to_morphology."
+    )
     capture: str | None = Field(None, description="Which run, where the section has several.")
 
 

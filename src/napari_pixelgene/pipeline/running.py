@@ -61,7 +61,7 @@ def _register(step: RegisterStep, on_event: OnEvent) -> None:
     if (step.keypoints is None) == (step.matrix is None):
         raise SettingsError(f"[[register]] of {step.section.name} needs keypoints or a matrix.", "Give one of them.")
     if step.matrix is not None:
-        register_matrix(store, step.matrix, step.capture, on_event)
+        register_matrix(store, step.matrix, step.capture, step.direction, on_event)
     elif step.keypoints is not None:
         register_keypoints(store, step.keypoints, step.part(RegistrationSettings), step.capture, on_event)
 
