@@ -60,6 +60,12 @@ def main() -> None:
     print(f"{'all':<10} {total:8.1f} s   {total / reading:6.1f} × reading   peak {peak:.2f} GB (process tree)")
 
 
+def tell(name: str, seconds: float, reading: float, gigabytes: float) -> None:
+    """One row of the table."""
+    ratio = seconds / reading
+    print(f"{name:<10} {seconds:8.1f} s   {ratio:6.1f} × reading   peak {gigabytes:.2f} GB (process tree)", flush=True)
+
+
 def small_section(folder: Path, genes: int) -> Path:
     """A small trained section with that many genes."""
     section = folder / "small.section.zarr"

@@ -11,7 +11,21 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC: dict[str, str] = {}
+_PUBLIC: dict[str, str] = {
+    "simulate_run": "napari_pixelgene.simulate.run",
+    "SectionStore": "napari_pixelgene.store.section",
+    "import_st": "napari_pixelgene.pipeline.importing",
+    "import_xenium": "napari_pixelgene.pipeline.importing",
+    "import_image": "napari_pixelgene.pipeline.importing",
+    "register_keypoints": "napari_pixelgene.pipeline.aligning",
+    "register_matrix": "napari_pixelgene.pipeline.aligning",
+    "ensure_tissue": "napari_pixelgene.pipeline.preparing",
+    "ensure_features": "napari_pixelgene.pipeline.preparing",
+    "fit": "napari_pixelgene.pipeline.learning",
+    "predict": "napari_pixelgene.pipeline.learning",
+    "evaluate": "napari_pixelgene.pipeline.judging",
+    "read_maps": "napari_pixelgene.store.maps",
+}
 
 __all__ = ["__version__", *_PUBLIC]
 
