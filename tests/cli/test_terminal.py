@@ -72,3 +72,8 @@ def test_a_terminal_gets_bars_with_time_left(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_numbers_are_short() -> None:
     assert said(Progress("fit", 1, 2, "stopped", {"loss": 0.123456})) == "stopped  loss 0.123"
+
+
+def test_what_is_not_a_number_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal("json")(Progress("fit", 1, 2, values={"r": float("nan"), "loss": 0.5}))
+    assert '"values": {"r": null, "loss": 0.5}' in capsys.readouterr().out

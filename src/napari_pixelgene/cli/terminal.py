@@ -7,6 +7,7 @@ JSON on standard output. Warnings and errors go to standard error whatever was c
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,13 +55,13 @@ class Terminal:
         if self.mode == "json":
             self.line({"event": "result", **values})
         elif as_json:
-            print(json.dumps(values, indent=2, ensure_ascii=False), flush=True)
+            print(json.dumps(_strict(values), indent=2, ensure_ascii=False, allow_nan=False), flush=True)
         elif text:
             print(text, flush=True)
 
     def line(self, values: Mapping[str, Any]) -> None:
         """One line of JSON on standard output, which a reader at the other end gets at once."""
-        print(json.dumps(values, ensure_ascii=False), flush=True)
+        print(json.dumps(_strict(values), ensure_ascii=False, allow_nan=False), flush=True)
 
     def write(self, text: str) -> None:
         """A line on standard error, above the bars where there are any."""
@@ -124,6 +125,15 @@ class Bars:
     def stop(self) -> None:
         """Draw for the last time."""
         self._rich.stop()
+
+
+def _strict(value: Any) -> Any:
+    """Not a number and infinity are null: JSON has no word for them."""
+    if isinstance(value, Mapping):
+        return {key: _strict(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def said(event: Progress) -> str:
