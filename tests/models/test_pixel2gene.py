@@ -167,9 +167,9 @@ def test_folds_are_merged_in_full_precision() -> None:
     v = vectors("combine")
     folds = np.array(v["folds"], dtype=float)
     theirs, exact = np.array(v["result_float16"], dtype=float), np.array(v["exact_float64_mean"], dtype=float)
-    with np.errstate(invalid="ignore"):
-        ours = np.nanmean(folds, axis=0)
-    assert ours[1, 0] == pytest.approx(exact[1, 0], rel=1e-6) and np.isnan(theirs[1, 0])
+    known = np.isfinite(exact)
+    np.testing.assert_allclose(np.nanmean(folds[:, known], axis=0), exact[known], rtol=1e-6)
+    assert np.isnan(theirs[1, 0]) and exact[1, 0] > 6550
     fitted = fitted_by_rule([[0.0, 65000.0]] * 3)
     view = View(np.ones((3, 7), np.float32))
     each = fitted.decode(fitted.latent(view), np.arange(3), "counts")

@@ -78,7 +78,7 @@ def at_random(seed: int) -> MemberPlan:
 
 
 # Twice the default rate and a small network, so that it learns what there is in seconds.
-FLEXIBLE = {"recipe": "components", "hidden": 96, "epochs": 15, "learning_rate": 3e-3, "superpixels_per_unit": 6}
+FLEXIBLE = {"recipe": "components", "hidden": 64, "epochs": 12, "learning_rate": 4e-3, "superpixels_per_unit": 3}
 MODELS: dict[str, dict[str, object]] = {"pixel2gene": FLEXIBLE, "ridge": {}}
 
 
