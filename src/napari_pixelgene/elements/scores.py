@@ -17,6 +17,7 @@ CONTROLS = ("permuted", "total_only", "nuclear", "position", "ceiling")
 class QuantityScores:
     """How well `log` or `counts` are predicted: one number a gene, (genes,) each.
 
+    A gene that does not vary in the section has no correlation: NaN, counted in `undefined_genes`.
     `controls` has the Pearson of every control that could be had; `reasons` says in words why one is missing.
     """
 
@@ -35,8 +36,10 @@ class QuantityScores:
             "rmse_mean": _mean(self.rmse),
             "genes_above_0.3": int(np.sum(self.pearson > 0.3)),
         }
-        if out["pearson_mean"] is None:
-            out["pearson_mean_reason"] = "every gene is constant in the prediction or in the counts"
+        if undefined := int(np.sum(~np.isfinite(self.pearson))):
+            out["undefined_genes"] = undefined
+        for key in [key for key, value in out.items() if value is None]:
+            out[f"{key}_reason"] = "every gene is constant in the prediction or in the counts"
         for control in CONTROLS:
             key = f"{control}_pearson_mean"
             out[key] = _mean(self.controls[control]) if control in self.controls else None

@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from napari_pixelgene.arithmetic.controls import noise_ceiling, permuted
-from napari_pixelgene.arithmetic.metrics import pearson, rmse, spearman
+from napari_pixelgene.arithmetic.controls import noise_ceiling
+from napari_pixelgene.arithmetic.metrics import pearson, permuted_pearson, rmse, spearman
 from napari_pixelgene.arithmetic.regression import fit_ridge
 from napari_pixelgene.arithmetic.targets import PER, log1p_cp10k
 from napari_pixelgene.elements.scores import QuantityScores, SectionScores
@@ -29,6 +29,8 @@ _LEAST_COVER = 0.5
 # Side of the lattice that position is expanded on, as a share of the tissue's extent.
 _POSITION_KNOTS = 6
 _SMALL_HALVES, _SMALL_PERMUTATIONS = 4, 10
+# Numbers made dense at once: genes are scored in groups, so memory does not grow with genes times units.
+_DENSE = 1 << 23
 
 
 class EvaluationSettings(Section):
@@ -106,10 +108,12 @@ def block_side(units: ScoredUnits, min_library: float) -> float | None:
 
 def _squares(units: ScoredUnits, side: float) -> tuple[sparse.csr_matrix, FloatArray]:
     """(squares, n) ones for squares that are covered well enough, and their libraries. No square holds two folds."""
-    place = np.floor(units.xy_um / side).astype(np.int64)
-    _, square, size = np.unique(np.column_stack([place, units.fold]), axis=0, return_inverse=True, return_counts=True)
+    place = np.column_stack([np.floor(units.xy_um / side).astype(np.int64), units.fold])
+    place -= place.min(axis=0)
+    number = np.ravel_multi_index(tuple(place.T), tuple(place.max(axis=0) + 1))
+    _, square, size = np.unique(number, return_inverse=True, return_counts=True)
     ones = np.ones(len(place), dtype=np.float64)
-    pool_all = sparse.csr_matrix((ones, (square.ravel(), np.arange(len(place)))), shape=(len(size), len(place)))
+    pool_all = sparse.csr_matrix((ones, (square, np.arange(len(place)))), shape=(len(size), len(place)))
     full = (side / units.pitch_um) ** 2
     kept = pool_all[size >= min(_LEAST_COVER * full, size.max())]
     return kept, np.asarray(kept @ units.library)
@@ -206,17 +210,54 @@ def _bumps(xy_um: FloatArray, extent: FloatArray) -> FloatArray:
 def _both(
     scored: ScoredUnits, predicted: Predicted, maps: Maps, reasons: dict[str, str], settings: EvaluationSettings
 ) -> tuple[QuantityScores, QuantityScores]:
+    """Scores of the log and of the counts, gene group by gene group."""
     assert predicted.log is not None
-    truth = (log1p_cp10k(scored.counts, scored.library), scored.counts.toarray().astype(np.float64))
     ceilings = noise_ceiling(scored.counts, scored.library, settings.halves, settings.seed)
+    columns = scored.counts.tocsc()
+    group = max(1, _DENSE // max(len(scored.library), 1))
     out = []
     for i, prediction in enumerate((predicted.log, predicted.counts)):
-        controls = {name: pearson(values[i], truth[i]) for name, values in maps.items()}
-        controls["permuted"] = permuted(pearson, prediction, truth[i], settings.permutations, settings.seed)
-        controls["ceiling"] = ceilings[i]
-        score = pearson(prediction, truth[i])
-        out.append(QuantityScores(score, spearman(prediction, truth[i]), rmse(prediction, truth[i]), controls, reasons))
+        parts = []
+        for start in range(0, columns.shape[1], group):
+            genes = slice(start, start + group)
+            truth = columns[:, genes]
+            truth = truth.toarray().astype(np.float64) if i else log1p_cp10k(truth, scored.library)
+            easy = {name: values[i][:, genes] for name, values in maps.items()}
+            parts.append(_columns(prediction[:, genes], truth, easy, settings))
+        out.append(_scores(parts, ceilings[i], reasons))
     return out[0], out[1]
+
+
+def _columns(
+    prediction: FloatArray, truth: FloatArray, easy: dict[str, FloatArray], settings: EvaluationSettings
+) -> dict[str, FloatArray]:
+    """Every number of a group of genes, (genes,) each; `varies` where a gene's truth does."""
+    return {
+        "pearson": pearson(prediction, truth),
+        "spearman": spearman(prediction, truth),
+        "rmse": rmse(prediction, truth),
+        "varies": truth.max(axis=0, initial=-np.inf) > truth.min(axis=0, initial=np.inf),
+        "permuted": permuted_pearson(prediction, truth, settings.permutations, settings.seed),
+        **{name: pearson(values, truth) for name, values in easy.items()},
+    }
+
+
+def _scores(parts: list[dict[str, FloatArray]], ceiling: FloatArray, reasons: dict[str, str]) -> QuantityScores:
+    table = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else {}
+    errors, varies = table.pop("rmse"), table.pop("varies")
+    table = {name: _missed(r, varies) for name, r in table.items()}
+    table["ceiling"] = np.where(varies, ceiling, np.nan)
+    return QuantityScores(table.pop("pearson"), table.pop("spearman"), errors, table, reasons)
+
+
+def _missed(r: FloatArray, varies: FloatArray) -> FloatArray:
+    """A gene that varies but was predicted constant counts as 0, or leaving genes out would raise the mean.
+
+    Where no gene has a number at all, none is made up. Genes that do not vary stay undefined.
+    """
+    if not np.isfinite(r).any():
+        return r
+    return np.where(np.isnan(r) & varies, 0.0, r)
 
 
 def _take(units: ScoredUnits, rows: BoolArray) -> ScoredUnits:
