@@ -80,7 +80,7 @@ def _of_disk(error: OSError) -> PixelGeneError:
 def _tell(terminal: Terminal, problem: str, mend: str, code: int) -> int:
     if terminal.mode == "json":
         terminal.line({"event": "error", "problem": problem, "mend": mend, "exit_code": code})
-    terminal.write(f"{'stopped' if code == STOPPED else 'error'}: {problem} {mend}".rstrip())
+    terminal.write(f"{'' if code == STOPPED else 'error: '}{problem} {mend}".rstrip())
     return code
 
 
