@@ -25,6 +25,7 @@ WINDOWS = (1, 5, 17)
 _SIDE = 16
 _GREY_BINS = 16
 _LBP_BINS = 10
+_NUCLEAR = 0.15  # haematoxylin above which a pixel is a nucleus where there is no tissue to ask
 # Optical densities of haematoxylin, eosin and what is left (Ruifrok & Johnston 2001), unit vectors in rows.
 _STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
 _UNMIX = np.linalg.inv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True)).astype(np.float32)
@@ -70,9 +71,10 @@ class StainTexture(Encoder):
     def prepare(self, patches: Sequence[Array]) -> dict[str, Array]:
         """The haematoxylin value that splits nuclei from the rest: Otsu over a sample of tissue."""
         if not patches:
-            return {"nuclear_threshold": np.float32([0.15])}
+            return {"nuclear_threshold": np.array([_NUCLEAR], dtype=np.float32)}
         values = [_haematoxylin(torch.from_numpy(np.ascontiguousarray(p)))[::3, ::3].flatten() for p in patches]
-        return {"nuclear_threshold": np.float32([threshold_otsu(torch.cat(values).numpy(), nbins=512)])}
+        threshold = threshold_otsu(torch.cat(values).numpy(), nbins=512)
+        return {"nuclear_threshold": np.array([threshold], dtype=np.float32)}
 
     @torch.inference_mode()
     def encode(self, rgb: torch.Tensor, inside: torch.Tensor, state: State) -> torch.Tensor:

@@ -4,9 +4,21 @@ A `Model` is a recipe: a plain object made from its `Settings`. `fit` turns `Tra
 `Fitted`, which is what is saved, sent to a colleague and asked for expression. Stages build
 `TrainingData` and `View`; members consume them and know no file, no tile loop and no other member.
 
+To write one (examples/02_write_a_model.py does it in 60 lines):
+
+1. Settings: a `settings.Section` with a described field for everything a person may choose.
+2. Fitted: `latent` looks at histology once, `decode` makes any genes of it on demand, for every member
+   of the ensemble; `arrays` and `from_arrays` are each other's inverse. What is averaged, and how counts
+   of a whole unit come about, has a sound default (`combine`, `units_from_latent`, `decode_units`).
+3. Model: `name`, `title`, `needs`, and `fit`. A member of the ensemble learns from its row of `data.fit`,
+   may stop or choose on its row of `data.stop`, and must not look at the counts of any other unit.
+4. `registry.register_model("name", "your_package.module:YourModel")`. tests/models/test_contract.py says
+   what must hold: the same maps for any tiling, a stored run that answers the same, seeds that repeat.
+
 A model that is a torch network subclasses `TorchModel` and brings the idea: what is learned (`plan`),
 the network, one epoch of batches, a loss for each member of the ensemble, a score on the stop units.
-The loop, the optimiser, early stopping, checkpoints and devices are in `stages/training.py`.
+The loop, the optimiser, early stopping, checkpoints and devices are in `stages/training.py`. All members
+run in one pass, so a batch must not depend on who learns from it: `weight` says that.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def choose_genes(
         return common.take(np.flatnonzero(total > 0))
     count = _count(spec, argument)
     rank = total if kind == "top" else np.mean([s[i] for s, i in zip(spread, where, strict=True)], axis=0)
-    order = sorted(np.flatnonzero(total > 0), key=lambda i: (-rank[i], common.symbols[i]))
+    order = sorted(np.flatnonzero(total > 0).tolist(), key=lambda i: (-rank[i], common.symbols[i]))
     return common.take(order[:count])
 
 

@@ -95,7 +95,7 @@ class OriginalPlan(Plan):
     def batch_units(self, settings: Pixel2GeneSettings) -> int:
         """So many units that a member finds the published batch among them."""
         mine = int(self.fit.sum(1).max())
-        return max(1, round(batch_size(mine) * self.fit.shape[1] / max(mine, 1)))
+        return max(1, int(batch_size(mine) * self.fit.shape[1] / max(mine, 1) + 0.5))
 
     def targets_of(self, units: IntArray) -> dict[str, torch.Tensor]:
         """Nothing that all members share."""
