@@ -85,7 +85,7 @@ def test_the_nucleus_is_drawn_at_one_place(viewer, nucleus_layers, nucleus_um):
     middle = np.array(viewer.canvas.size[::-1]) / 2
     dark = 255 - picture(viewer, he)[..., 1]
     dark -= np.median(dark)
-    bright = picture(viewer, dapi)[..., 1]
+    bright = 255 - picture(viewer, dapi)[..., 1]  # signal is blue on white
     assert dark.max() > 80 and bright.max() > 100
     of_he, of_dapi = weight_centre(np.where(dark > 20, dark, 0)), weight_centre(np.where(bright > 60, bright, 0))
     assert np.abs(of_he - middle).max() < 1 and np.abs(of_dapi - middle).max() < 1
@@ -101,7 +101,7 @@ def test_the_coarse_level_lies_where_the_fine_one_does(viewer, nucleus_layers, n
     he, dapi, _, _ = nucleus_layers
     look_at(viewer, nucleus_um, 0.9)  # more than two µm, four pixels, a screen pixel: napari takes the coarse level
     middle = np.array(viewer.canvas.size[::-1]) / 2
-    dark, bright = 255 - picture(viewer, he)[..., 1], picture(viewer, dapi)[..., 1]
+    dark, bright = (255 - picture(viewer, layer)[..., 1] for layer in (he, dapi))
     window = tuple(slice(int(m) - 12, int(m) + 12) for m in middle[::-1])
     assert he.data_level == 1
     dark, bright = dark[window] - np.median(dark[window]), bright[window]

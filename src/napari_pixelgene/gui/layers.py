@@ -22,7 +22,6 @@ Role = Literal["he", "morphology", "map", "measured"]
 # Where a layer's metadata says what it shows, so that docks find it again.
 KEY = "napari_pixelgene"
 MAP_OPACITY = 0.65
-MORPHOLOGY_OPACITY = 0.5
 # A fluorescence image is dark nearly everywhere: the median is its background, the brightest specks are dirt.
 _PERCENTILES = (50.0, 99.8)
 _STATES = {NEVER_MEASURED: "never measured", FILTERED: "filtered out", MEASURED: "measured"}
@@ -73,14 +72,14 @@ def he_layer(image: Image, section: Path) -> LayerData:
 def morphology_layer(image: Image, section: Path, capture: str, visible: bool = True) -> LayerData:
     """A channel already drawn through its transform onto the H&E (`stages.warping`), for a glance at the fit.
 
-    Contrast is taken from the coarsest level. Light is added: cyan nuclei over the dark ones of the H&E.
+    Contrast is taken from the coarsest level. No signal is white, signal blue, and the darker of it and the H&E
+    shows: the slide stays visible, nuclei that do not meet stand out, and nothing takes on a colour of the map.
     """
     look = {
         "rgb": False,
         "contrast_limits": percentile_limits(np.asarray(image.levels[-1])),
-        "colormap": "cyan",
-        "blending": "additive",
-        "opacity": MORPHOLOGY_OPACITY,
+        "colormap": "I Blue",
+        "blending": "minimum",
         "visible": visible,
     }
     name = f"{image.name or 'morphology'} → H&E"

@@ -1,6 +1,6 @@
 """File ▸ Open Sample: the simulated section, made once in a child process and kept in the person's cache.
 
-Making it takes about half a minute, in which the window stays alive; from then on it opens at once.
+Making it takes about a minute, in which the window stays alive; from then on it opens at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def simulated_section() -> list[LayerData]:
 
     path = sample_path()
     if not path.exists():
-        show_info("PixelGene makes its sample: half a minute, only this once. The activity dock shows how far it is.")
+        show_info("PixelGene makes its sample, only once: about a minute.")
         make_once(path)
     layers = read_section(path)
     show_scale_bar()
