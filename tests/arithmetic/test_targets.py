@@ -111,3 +111,14 @@ def test_rows_are_summed_by_label(form) -> None:
     summed = summed.toarray() if sparse.issparse(summed) else summed
     expected = [counts[[1, 4]].sum(0), [0, 0, 0], counts[[0, 3, 5]].sum(0), [0, 0, 0]]
     np.testing.assert_array_equal(summed, expected)
+
+
+def test_calibration_brings_sums_back_and_leans_on_all_genes_where_counts_are_few() -> None:
+    observed = np.array([[900.0, 300, 2], [120, 40, 0]])
+    expected = np.array([[450.0, 300, 0.1], [60, 20, 10]])
+    factors = targets.calibration(observed, expected, prior=0)
+    np.testing.assert_allclose(factors[:, :2], [[2, 1], [2, 2]])
+    overall = observed.sum(1) / expected.sum(1)
+    leaning = targets.calibration(observed, expected)
+    np.testing.assert_allclose(leaning[0], (observed[0] + 20 * overall[0]) / (expected[0] + 20))
+    assert abs(leaning[0, 2] - overall[0]) < 0.2 and factors[0, 2] == pytest.approx(20)

@@ -30,9 +30,10 @@ SETTINGS: dict[str, dict[str, Any]] = {"pixel2gene": {"epochs": 2, "hidden": 16}
 NAMES = {
     "pixel2gene": {
         "recipe", "feature_mean", "feature_sd", "unit_size", "components", "scale", "gene_mean", "gene_sd", "total",
+        "calibration",
         *(f"net.{s}.{i}.{p}" for s in ("composition", "total") for i in (0, 3, 6) for p in ("weight", "bias")),
     },
-    "ridge": {"weights", "intercept", "gene_mean", "gene_sd", "total", "unit_size"},
+    "ridge": {"weights", "intercept", "gene_mean", "gene_sd", "total", "unit_size", "calibration"},
 }  # fmt: skip
 YX = (37, 53)
 

@@ -79,6 +79,17 @@ def counts_from_log(log: Floats, log_total: Floats) -> Floats:
     return out
 
 
+def calibration(observed: Floats, expected: Floats, prior: float = 20.0) -> Floats:
+    """Factors (…, g) that bring summed expected counts (…, g) to the observed ones.
+
+    A model of logs expects too few counts: the exponential of a mean lies below the mean of exponentials.
+    Genes with few counts lean towards the factor of all genes together, as if `prior` counts were expected.
+    """
+    overall = observed.sum(-1, keepdims=True) / np.maximum(expected.sum(-1, keepdims=True), 1e-12)
+    out: Floats = (observed + prior * overall) / (expected + prior)
+    return out
+
+
 def standardise(values: Floats) -> Standardised:
     """z-scores of the columns over all rows; a constant column becomes 0 and keeps sd 0."""
     values = np.asarray(values, dtype=np.float64)

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
+from scipy import sparse
 
 from napari_pixelgene.arithmetic.regression import Ridge, fit_ridge
-from napari_pixelgene.arithmetic.targets import counts_from_log, fit_components, log1p_cp10k
+from napari_pixelgene.arithmetic.targets import calibration, counts_from_log, fit_components, log1p_cp10k
 from napari_pixelgene.models.base import Fitted, Model, Quantity, TrainingData, View
 from napari_pixelgene.progress import OnEvent, Progress
 from napari_pixelgene.settings import Section
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
     from napari_pixelgene.elements.arrays import Array, FloatArray, IntArray
     from napari_pixelgene.elements.genes import GeneTable
 
@@ -56,7 +55,11 @@ class FittedRidge(Fitted):
 
     def decode(self, latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
         """See `Fitted.decode`."""
-        return np.stack([self._answer(x, slice(m, m + 1), genes, quantity) for m, x in enumerate(latent)])
+        return np.stack([self.of_member(m, x, genes, quantity) for m, x in enumerate(latent)])
+
+    def of_member(self, member: int, features: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
+        """(where, genes) of one member."""
+        return self._answer(features, slice(member, member + 1), genes, quantity)
 
     def combine(self, latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
         """The mean of linear members is linear; counts are made of it afterwards."""
@@ -84,7 +87,8 @@ class FittedRidge(Fitted):
         if quantity == "log":
             return np.asarray(log)
         mean, sd = self._arrays["total"]
-        return counts_from_log(log, mean + sd * z[..., -1]) / float(self._arrays["unit_size"][0])
+        counts = counts_from_log(log, mean + sd * z[..., -1]) / float(self._arrays["unit_size"][0])
+        return np.asarray(counts * self._arrays["calibration"][members].mean(0)[genes])
 
 
 class RidgeModel(Model):
@@ -109,16 +113,25 @@ class RidgeModel(Model):
             same = seen.setdefault(rows.tobytes(), member)
             fits.append(fits[same] if same < member else self._member(means[rows], z[rows], total_z[rows]))
             on_event(Progress("fit", member + 1, data.members))
-        size = np.concatenate([s.pooling.getnnz(axis=1) for s in data.sections]).mean()
+        size = np.concatenate([s.pooling.getnnz(axis=1) for s in data.sections])
         arrays = {
             "weights": np.stack([w for w, _ in fits]),
             "intercept": np.stack([b for _, b in fits]),
             "gene_mean": np.mean([m for m, _ in moments], axis=0),
             "gene_sd": np.mean([s for _, s in moments], axis=0),
             "total": np.array([np.mean([t.mean() for t in totals]), np.mean([t.std() for t in totals])]),
-            "unit_size": np.array([size]),
+            "unit_size": np.array([size.mean()]),
+            "calibration": np.ones((data.members, len(data.genes))),
         }
+        arrays["calibration"] = self._calibrated(FittedRidge(arrays, data.genes), means, size, data)
         return FittedRidge(arrays, data.genes)
+
+    def _calibrated(self, fitted: FittedRidge, means: FloatArray, size: IntArray, data: TrainingData) -> FloatArray:
+        """(members, genes) factors on counts, from each member's own units."""
+        counts = sparse.vstack([s.counts for s in data.sections]).tocsr()
+        genes, learned = np.arange(counts.shape[1]), (data.fit | data.stop).astype(np.float64)
+        expected = [(size * mine) @ fitted.of_member(m, means, genes, "counts") for m, mine in enumerate(learned)]
+        return calibration(learned @ counts, np.array(expected))
 
     def _member(self, x: FloatArray, z: FloatArray, total: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(channels, genes + 1) and (genes + 1,) on the features as they are."""

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from napari_pixelgene.arithmetic.metrics import pearson
-from napari_pixelgene.arithmetic.targets import fit_components, log1p_cp10k
-from napari_pixelgene.models.base import Plan, Scores
+from napari_pixelgene.arithmetic.targets import calibration, fit_components, log1p_cp10k
+from napari_pixelgene.models.base import Plan, Scores, View
 from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
-    from napari_pixelgene.models.base import Batch, Quantity, TrainingData
+    from napari_pixelgene.models.base import Batch, Fitted, Quantity, TrainingData
     from napari_pixelgene.models.heads import UnitFeatures
     from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
+
+# At most so many units calibrate the counts, so many at once, through so many of their superpixels.
+_CALIBRATING, _AT_ONCE, _SAMPLES = 5_000, 64, 16
 
 
 @dataclass(slots=True)
@@ -96,6 +100,7 @@ class ComponentsPlan(Plan):
             "gene_sd": self.gene_sd,
             "total": self.total,
             "unit_size": np.array([self.unit_size]),
+            "calibration": np.ones((self.members + 1, self.z.shape[1])),
         }
 
 
@@ -124,6 +129,26 @@ def _spread(values: FloatArray) -> FloatArray:
     return np.where(sd < 1e-8, 1.0, sd)
 
 
+def calibrated(fitted: Fitted, plan: ComponentsPlan, data: TrainingData) -> FloatArray:
+    """(members + 1, genes) factors on counts, from each member's own units; the last row is the ensemble's."""
+    counts = sparse.vstack([s.counts for s in data.sections]).tocsr()
+    learned = data.fit | data.stop
+    learned = np.vstack([learned, learned.any(0)]).astype(np.float64)
+    rng, genes = np.random.default_rng([data.seed, 5]), np.arange(counts.shape[1])
+    chosen = np.arange(counts.shape[0])
+    if len(chosen) > _CALIBRATING:
+        chosen = np.sort(rng.choice(chosen, _CALIBRATING, replace=False))
+    expected = np.zeros((len(learned), len(genes)))
+    for units in np.split(chosen, range(_AT_ONCE, len(chosen), _AT_ONCE)):
+        drawn = plan.units.sample(units, _SAMPLES, rng).cpu().numpy() * plan.units.sd + plan.units.mean
+        latent = fitted.latent(View(drawn), data.device)  # (members, units, samples, latent)
+        each = fitted.decode(latent, genes, "counts").mean(2)
+        whole = fitted.combine(latent, genes, "counts").mean(1)
+        size = plan.units.size[units] * learned[:, units]
+        expected += np.einsum("mug,mu->mg", np.concatenate([each, whole[None]]), size)
+    return calibration(learned[:, chosen] @ counts[chosen], expected)
+
+
 def components_log(arrays: Mapping[str, Array], latent: FloatArray, genes: IntArray, members: slice) -> FloatArray:
     """log1p(CP10k) (members, where, genes) from latents (members, where, components + 1)."""
     basis = arrays["components"][members][:, :, genes] * arrays["scale"][members, None, None]
@@ -140,7 +165,7 @@ def components_mean(arrays: Mapping[str, Array], latent: FloatArray, genes: IntA
     log = arrays["gene_mean"][genes] + z * arrays["gene_sd"][genes]
     if quantity == "log":
         return np.asarray(log)
-    return components_counts(arrays, log, latent[..., -1].mean(0))
+    return np.asarray(components_counts(arrays, log, latent[..., -1].mean(0)) * arrays["calibration"][-1, genes])
 
 
 def components_counts(arrays: Mapping[str, Array], log: FloatArray, total_z: FloatArray) -> FloatArray:

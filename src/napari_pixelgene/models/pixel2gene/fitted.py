@@ -64,6 +64,7 @@ class FittedPixel2Gene(Fitted):
             out = components.components_log(self._arrays, flat, genes, slice(None))
             if quantity == "counts":
                 out = components.components_counts(self._arrays, out, flat[..., -1])
+                out = out * self._arrays["calibration"][:-1, None][..., genes]
         elif self.recipe == "likelihood":
             out = likelihood.likelihood_each(self._arrays, flat, genes, quantity)
         else:

@@ -107,10 +107,13 @@ class Pixel2Gene(TorchModel):
                 arrays[f"net.{score}.{name}"] = array
         arrays = _split_mix(arrays)
         fitted = FittedPixel2Gene(arrays, self.settings, data.genes)
-        if not isinstance(plan, likelihood.LikelihoodPlan):
+        if isinstance(plan, original.OriginalPlan):
             return fitted
-        latents = (fitted.latent(View(s.features), data.device) for s in data.sections)
-        arrays["base_total"] = likelihood.calibrated_totals(latents, data)
+        if isinstance(plan, components.ComponentsPlan):
+            arrays["calibration"] = components.calibrated(fitted, plan, data)
+        else:
+            latents = (fitted.latent(View(s.features), data.device) for s in data.sections)
+            arrays["base_total"] = likelihood.calibrated_totals(latents, data)
         return FittedPixel2Gene(arrays, self.settings, data.genes)
 
 
