@@ -163,6 +163,7 @@ def test_options_that_are_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     assert main(list(arguments)) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1
