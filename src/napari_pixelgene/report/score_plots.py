@@ -63,9 +63,8 @@ def group_colours(truth: TruthContent | None, genes: int) -> tuple[list[str], li
     groups = list(dict.fromkeys(truth.group))
     groups.sort(key=lambda g: g == truth.hidden)  # the hidden one last
     of = {group: GROUP_COLOURS[i % len(GROUP_COLOURS)] for i, group in enumerate(groups)}
-    handles = [
-        Line2D([], [], ls="", marker="o", color=of[g], label=f"{g} ({truth.group.count(g)} genes)") for g in groups
-    ]
+    many = {g: f"{n} gene{'' if n == 1 else 's'}" for g in groups if (n := truth.group.count(g))}
+    handles = [Line2D([], [], ls="", marker="o", color=of[g], label=f"{g} ({many[g]})") for g in groups]
     return [of[g] for g in truth.group], handles
 
 
