@@ -1,0 +1,293 @@
+"""Prose that nothing runs goes stale: links lead somewhere, command lines parse, code and names are real."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import shlex
+import types
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import napari_pixelgene
+from napari_pixelgene.cli import main as command
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(DOCS.glob("*.md"))
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+
+
+@cache
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+@cache
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return BLOCK.sub("", text(page))
+
+
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(language: str) -> list[Any]:
+    found = ((p, i, m) for p in PAGES for i, m in enumerate(BLOCK.finditer(text(p)), start=1))
+    return [pytest.param(m[2], id=f"{named(p)}:{i}") for p, i, m in found if m[1] == language]
+
+
+# Links
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as a link names them."""
+    heads = re.findall(r"^#+ (.+)$", prose(page), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    lost = []
+    for target in LINK.findall(prose(page)):
+        place, _, anchor = target.partition("#")
+        if place.startswith("https://"):
+            continue
+        other = (page.parent / place).resolve() if place else page
+        if not other.exists() or (anchor and anchor not in anchors(other)):
+            lost.append(target)
+    assert not lost
+
+
+def test_every_page_is_in_the_index() -> None:
+    linked = {(DOCS / target.partition("#")[0]).resolve() for target in LINK.findall(text(DOCS / "index.md"))}
+    assert linked >= {page.resolve() for page in PAGES if page.name != "index.md"}
+
+
+# Command lines
+
+
+def shell_lines(page: Path) -> Iterator[str]:
+    for _, code in BLOCK.findall(text(page)):
+        yield from code.replace("\\\n", " ").splitlines()
+
+
+COMMANDS = sorted({line.strip() for page in PAGES for line in shell_lines(page) if line.startswith("pixelgene ")})
+
+
+@pytest.fixture
+def parse_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command reads its options and stops there."""
+
+    def parse(app: Any, tokens: tuple[str, ...], terminal: Any) -> int:
+        return command._asked(lambda: bool(app.parse_args(tokens)) - 1)
+
+    monkeypatch.setattr(command, "_dispatch", parse)
+
+
+def test_there_are_command_lines_for_every_command() -> None:
+    shown = {line.split()[1] for line in COMMANDS} | {m.split()[1] for m in inline_commands()}
+    assert shown >= {"import", *(name for _, name, _, _ in command._COMMANDS)}
+    assert anchors(DOCS / "command-line.md") >= shown - {"COMMAND"}
+
+
+@pytest.mark.usefixtures("parse_only")
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_lines_parse(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = command.main(shlex.split(line, comments=True)[1:])
+    assert code == 0, capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("parse_only")
+@pytest.mark.parametrize("line", ["pixelgene fit --trian A.section.zarr --run a", "pixelgene register A --kind round"])
+def test_a_wrong_command_line_would_be_seen(line: str) -> None:
+    assert command.main(shlex.split(line)[1:]) == 2
+
+
+def inline_commands() -> list[str]:
+    """`pixelgene fit --run` in a sentence."""
+    return [code for page in PAGES for code in CODE.findall(prose(page)) if code.startswith("pixelgene ")]
+
+
+def test_options_in_sentences_exist() -> None:
+    """`--mpp` alone must be an option of some command, and the name of a command must be one."""
+    names = ["import xenium", "import st", "import image", *(name for _, name, _, _ in command._COMMANDS)]
+    known = {option for name in names for option in options(name)} | {"--help", "--version"}
+    ours = [c for page in PAGES for c in CODE.findall(prose(page)) if not c.startswith(("napari ", "python ", "pip "))]
+    said = {option for code in ours for option in re.findall(r"(?<!\S)--[\w-]+", code)}
+    assert said <= known, said - known
+    asked = {line.split()[1] for line in inline_commands()} - {"COMMAND"}
+    assert asked <= {"import", *names}, asked
+
+
+@cache
+def options(name: str) -> frozenset[str]:
+    """Every option a command takes, as cyclopts resolves them."""
+    app = command._make_app()
+    for part in name.split():
+        app = app[part]
+    found = app.assemble_argument_collection()
+    shared = {"--progress", "--quiet", "--debug"}
+    return frozenset({n for argument in found for n in argument.names if n.startswith("--")} | shared)
+
+
+@pytest.mark.parametrize("code", blocks("toml"))
+def test_settings_files_are_read(code: str, tmp_path: Path) -> None:
+    from napari_pixelgene.pipeline.config import read_config
+
+    (tmp_path / "flow.toml").write_text(code, encoding="utf-8")
+    config = read_config(tmp_path / "flow.toml")
+    assert config.imports and config.fit is not None
+
+
+@pytest.mark.parametrize("code", blocks("json"))
+def test_alignments_are_read(code: str) -> None:
+    from napari_pixelgene.readers.alignment_json import parse_alignment
+
+    assert json.loads(code)
+    assert all(part is not None for part in parse_alignment("docs", code))
+
+
+# Code
+
+
+def imported(tree: ast.Module) -> dict[str, Any]:
+    """What a block's imports give; a name that is not there fails."""
+    found: dict[str, Any] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found[alias.asname or alias.name.split(".")[0]] = importlib.import_module(alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            module = importlib.import_module(node.module)
+            found |= {alias.asname or alias.name: getattr(module, alias.name) for alias in node.names}
+    return found
+
+
+def resolved(node: ast.expr, names: dict[str, Any]) -> Any:
+    """The object that a dotted name means, where it begins at an import; else None."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute):
+        owner = resolved(node.value, names)
+        return getattr(owner, node.attr) if isinstance(owner, types.ModuleType | type) else None
+    return None
+
+
+def check_call(called: Any, call: ast.Call) -> None:
+    """The arguments of a call fit the signature of ours; a settings section has the fields."""
+    if not str(getattr(called, "__module__", "")).startswith("napari_pixelgene"):
+        return
+    keywords = {keyword.arg: None for keyword in call.keywords if keyword.arg}
+    if any(isinstance(argument, ast.Starred) for argument in call.args):
+        return
+    inspect.signature(called).bind(*[None] * len(call.args), **keywords)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_is_real(code: str) -> None:
+    """It compiles, its imports exist, and what it calls takes these arguments."""
+    tree = ast.parse(code)
+    compile(tree, "docs", "exec")
+    names = imported(tree)
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        called = resolved(call.func, names)
+        if called is not None:
+            check_call(called, call)
+
+
+def test_a_wrong_call_would_be_seen() -> None:
+    code = "import napari_pixelgene as pg\npg.predict(1, 'run', gnees=['A'])"
+    with pytest.raises(TypeError, match="gnees"):
+        test_python_is_real(code)
+
+
+def test_every_public_name_is_explained() -> None:
+    explained = set(CODE.findall(prose(DOCS / "python.md")))
+    assert explained >= set(napari_pixelgene.__all__) - {"__version__"}
+
+
+# Names in sentences
+
+PLACES = (ROOT, ROOT / "src" / "napari_pixelgene", DOCS)
+STORED = re.compile(r"^(captures|tissue|features|models|maps|images|outs|truth|demo|morphology_focus)/")
+WRITTEN = re.compile(r"[A-Z]{3,}|<|…|\*|,|\$")  # placeholders and patterns, not names
+
+
+def is_path(code: str) -> bool:
+    looks = re.fullmatch(r"[\w./-]+(\.py|\.md|\.sh|\.toml|\.yaml|/)", code)
+    return bool(looks) and not STORED.match(code) and not WRITTEN.search(code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_files_in_sentences_exist(page: Path) -> None:
+    asked = {code for code in CODE.findall(prose(page)) if is_path(code)}
+    rooms = {file.name for file in (ROOT / "src" / "napari_pixelgene").rglob("*.py")}
+    there = {c for c in asked if c in rooms or any((place / c).exists() for place in PLACES)}
+    assert asked - there <= {"jobs.py", "utils.py"}, asked - there  # told to be missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_dotted_names_in_sentences_exist(page: Path) -> None:
+    for code in CODE.findall(prose(page)):
+        if re.fullmatch(r"napari_pixelgene(\.\w+)+", code):
+            assert dotted(code)
+
+
+def dotted(name: str) -> Any:
+    """The module, or the name in its module."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition(".")
+        return getattr(importlib.import_module(module), attribute)
+
+
+def test_the_keys_of_a_score_are_those_that_are_written() -> None:
+    import numpy as np
+
+    from napari_pixelgene.elements.scores import QuantityScores, SectionScores
+
+    ones = np.ones(2)
+    scores = QuantityScores(ones, ones, ones, dict.fromkeys(("permuted", "total_only"), ones))
+    page = text(DOCS / "accuracy.md")
+    keys = {key for key in scores.as_dict() if not key.endswith("_reason")}
+    listed = set(re.findall(r"^\w+(?:  [\w.]+)+$", page, re.M))
+    assert {key for line in listed for key in line.split()} == keys
+    section = SectionScores("A", ("a", "b"), 1, None, (), scores, scores).as_dict()
+    assert {key for key in section if not key.endswith("_reason")} <= set(CODE.findall(page))
+
+
+def test_the_exit_codes_are_those_of_the_command() -> None:
+    from napari_pixelgene.cli import faults
+
+    said = {int(code) for code in re.findall(r"^\| (\d+) \|", text(DOCS / "command-line.md"), re.M)}
+    assert said == {0, faults.DEFECT, faults.BAD_INPUT, faults.STOPPED, faults.NO_READER}
+
+
+def test_what_is_not_there_is_still_not_there() -> None:
+    """When one of these arrives, the README has to say so."""
+    from napari_pixelgene.encoders.registry import available_encoders
+    from napari_pixelgene.models.registry import _MODELS
+
+    missing = text(ROOT / "README.md").partition("## What is not there yet")[2].partition("\n## ")[0]
+    own = {name for name, target in _MODELS.items() if target.startswith("napari_pixelgene.")}
+    assert own == {"pixel2gene", "ridge"} and all(name in missing.lower() for name in own)
+    assert all(f"`{name}`" in missing for name in available_encoders())
+    assert [name for name, _ in command._IMPORTS] == ["xenium", "st", "image"]
+    assert "widgets" not in text(ROOT / "napari.yaml") and "no docks" in missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_no_page_names_a_machine(page: Path) -> None:
+    assert not re.search(r"(?<![\w.<])/(?:root|home|Users|work|tmp|var|opt|mnt)/", text(page))
