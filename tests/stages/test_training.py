@@ -136,6 +136,34 @@ def test_a_killed_run_continues_to_the_same_end(recipe: str, batched: bool, monk
     assert continued.history == undisturbed.history
 
 
+def test_a_killed_run_remembers_how_long_members_have_waited() -> None:
+    data = uneven(training_data(dtype=np.float64))
+    undisturbed = train(model("likelihood", epochs=10), data)
+    kept = Kept()
+
+    def kill(event: Event) -> None:
+        if kept.saves == 6:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train(model("likelihood", epochs=10), data, kill, kept)
+    assert kept.arrays is not None and kept.arrays["waited/composition"].max() > 0, "test invalid: nobody waits"
+    assert train(model("likelihood", epochs=10), data, checkpoint=kept).history == undisturbed.history
+
+
+def test_members_that_have_stopped_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    loss = Pixel2Gene.loss
+
+    def counted(self: Pixel2Gene, plan: Any, output: torch.Tensor, batch: Any) -> torch.Tensor:
+        asked.append(len(output))
+        return loss(self, plan, output, batch)
+
+    monkeypatch.setattr(Pixel2Gene, "loss", counted)
+    train(model(), uneven(training_data(dtype=np.float64)))
+    assert asked[0] == 4 and asked[-1] < 4 and asked == sorted(asked, reverse=True)
+
+
 def test_a_finished_checkpoint_trains_no_further() -> None:
     data, kept = training_data(), Kept()
     first = train(model(epochs=3), data, checkpoint=kept)
