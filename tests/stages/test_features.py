@@ -106,12 +106,9 @@ def test_tiles_agree_with_the_whole(slide: np.ndarray) -> None:
     class Whole(StainTexture):
         tile_px = 1280
 
-    image, grid, everywhere = (
-        Image((slide[:1272, :950],), mpp=0.5),
-        Grid((80, 60), (1272, 950)),
-        np.ones((80, 60), bool),
-    )
-    state = prepare(image, grid, Tissue(everywhere), Small(), FeatureSettings(patches=6))
+    image, grid = Image((slide[:1272, :950],), mpp=0.5), Grid((80, 60), (1272, 950))
+    everywhere = Tissue(np.ones((80, 60), bool))
+    state = prepare(image, grid, everywhere, Small(), FeatureSettings(patches=6))
     sinks = [Sink(), Sink()]
     for encoder, sink in zip((Small(), Whole()), sinks, strict=True):
         encode_tiles(image, grid, everywhere, encoder, state, sink)
