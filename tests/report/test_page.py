@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -164,3 +165,10 @@ def test_a_real_run_has_no_truth_and_may_have_little_else() -> None:
 def test_nested_settings_are_flat() -> None:
     values = {"a": {"b": 1, "c": {"d": None}}, "e": {}}
     assert dict(flat(values)) == {"a.b": "1", "a.c.d": "not set", "e": "not set"}
+
+
+def test_chance_is_never_minus_nothing() -> None:
+    good = section()
+    log = quantity(good.log.pearson, {"permuted": -0.0012, "ceiling": 0.83})
+    first = build_report(ReportContent("Scores", [replace(good, log=log)])).split("</p>")[0]
+    assert "chance gives 0.00" in first

@@ -99,7 +99,7 @@ def verdict(sections: Mapping[str, Mapping[str, Any]]) -> str:
         "counting nuclei": _across(log, "nuclear_pearson_mean"),
         "position alone": _across(log, "position_pearson_mean"),
     }
-    chance = _across(log, "permuted_pearson_mean") or 0.0
+    chance = round(_across(log, "permuted_pearson_mean") or 0.0, 2) + 0.0  # never "-0.00"
     if score <= chance + 0.03:
         return f"These maps are not better than chance: held-out r {score:.2f}, chance {chance:.2f}. Do not use them."
     above = [f"{name} ({r:.2f})" for name, r in easy.items() if r is not None and score <= r]

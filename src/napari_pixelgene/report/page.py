@@ -172,7 +172,7 @@ def _training(content: ReportContent) -> str:
     if not content.history:
         return ""
     caption = (
-        "Mean over the members of the ensemble, on the blocks that training stops on; they are never scored. "
+        "Mean over the members of the ensemble, each on the blocks that end its training; it is not scored on these. "
         "Permuted: the same blocks shuffled."
     )
     return heading("Training") + picture(score_plots.history_figure(content.history), "r by epoch", caption)

@@ -11,7 +11,7 @@ from napari_pixelgene.report.markup import MISSING, number, table
 
 # In reading order: name on the page, and what it means.
 _MEANING = {
-    "ceiling": ("noise ceiling", "the most these counts allow anybody"),
+    "ceiling": ("noise ceiling", "about the most that these counts allow anybody"),
     "position": ("position alone", "no image, only where a place lies"),
     "nuclear": ("counting nuclei", "one feature of the image: the share of nuclei"),
     "total_only": ("total only", "one map of the total count, the same for every gene"),
@@ -56,7 +56,7 @@ def group_table(scores: SectionScores, truth: TruthContent) -> str:
 def _group_row(name: str, mask: BoolArray, scores: QuantityScores, truth: TruthContent) -> tuple[str, ...]:
     reached, best = _mean(scores.pearson[mask]), _mean(truth.pearson[mask])
     controls = (_mean(scores.controls[c][mask]) if c in scores.controls else np.nan for c in ("ceiling", "permuted"))
-    share = f"{reached / best:.0%}".replace("-", "−") if best > 0 else MISSING
+    share = f"{number(100 * reached / best, 0)}%" if best > 0 else MISSING
     return name, str(int(mask.sum())), number(reached), number(best), *map(number, controls), share
 
 
