@@ -151,12 +151,13 @@ def test_keypoint_texts_are_scaled_from_their_level(tmp_path: Path) -> None:
 
 def test_the_levels_real_ratio_counts_where_it_is_known(tmp_path: Path) -> None:
     moving, fixed = two_texts(tmp_path)
-    shapes = [(1001, 803), (500, 401), (250, 200)]  # rounded down: 803 / 401 is not 2
-    found = read_keypoint_texts(moving, fixed, moving_level=1, moving_shapes=shapes, fixed_level=0, origin="centre")
+    shapes = [(1001, 803), (500, 401), (167, 134)]  # halved with the odd edge dropped, then a third of that
+    found = read_keypoint_texts(moving, fixed, moving_level=2, moving_shapes=shapes, fixed_level=0, origin="centre")
     first = np.array(VECTORS["caseB"]["morph_keypoints_xy"][0])
-    np.testing.assert_allclose(found.moving_xy[0], (first + 0.5) * [803 / 401, 1001 / 500])
+    np.testing.assert_allclose(found.moving_xy[0], (first + 0.5) * [6, 6])  # 2 to the level would be 4
     np.testing.assert_allclose(found.fixed_xy[0], np.array(VECTORS["caseB"]["he_keypoints_xy"][0]) + 0.5)
-    np.testing.assert_array_equal(level_ratio(2, shapes), [803 / 200, 1001 / 250])
+    np.testing.assert_array_equal(level_ratio(1, shapes), [2, 2])
+    np.testing.assert_array_equal(level_ratio(1, [(1000, 800), (400, 300)]), [800 / 300, 2.5])
     with pytest.raises(InputError, match="no pyramid level 3: the image has levels 0 to 2"):
         level_ratio(3, shapes)
     with pytest.raises(InputError, match="no pyramid level -1"):

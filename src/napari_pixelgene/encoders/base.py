@@ -48,7 +48,7 @@ class Encoder(ABC):
         """How far from a superpixel's centre its vector sees, in work pixels."""
 
     def prepare(self, patches: Sequence[Array]) -> dict[str, Array]:
-        """What must be known of the section before the first tile, from patches (h, w, 3) uint8 of tissue."""
+        """What must be known of the section before the first tile, from superpixels of tissue, (h, w, 3) uint8 each."""
         return {}
 
     @abstractmethod

@@ -100,6 +100,7 @@ def prepare_fit(
     for store in stores:
         require_capture(store)
     model = get_model(settings.model, settings.model_settings)  # a wrong setting is told before hours are spent
+    check_needs(model)
     device = choose_device(settings.device)
     measured = [measured_units(s, on_event=on_event) for s in stores]
     if kind == "fit":  # a cross-validation scores every unit, also those it did not learn from
@@ -203,6 +204,22 @@ def predict(
     seconds = time.monotonic() - start
     provenance.record(store, f"{PREDICTION}/{run}", fingerprint, {}, inputs, seconds, provenance.versions("torch"))
     return read_maps(store, run)
+
+
+def check_needs(model: Model) -> None:
+    """Refuse, before hours are spent, a model that needs what the pipeline cannot give it yet."""
+    needs = model.needs
+    missing = {
+        "features at units or points": needs.features != "superpixels",
+        "features around a superpixel": needs.halo > 0,
+        "a lattice of units": needs.lattice,
+        "counts as context": needs.context_counts,
+        "organ and technology": needs.organ_technology,
+        "a fixed vocabulary of genes": needs.gene_space != "fitted",
+    }
+    asked = [what for what, is_missing in missing.items() if is_missing]
+    if asked:
+        raise SettingsError(f"The model '{model.name}' needs {', '.join(asked)}.", "The pipeline cannot give that yet.")
 
 
 def _measured_layer(store: SectionStore, grid: Grid, on_event: OnEvent) -> Array:

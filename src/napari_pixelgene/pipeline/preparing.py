@@ -60,7 +60,9 @@ def ensure_tissue(
     start = time.monotonic()
     grid = grid_of(store)
     if mask is not None:
-        tissue = Tissue(read_mask(mask, grid.yx_shape), f"mask from {mask.name}")
+        width_um, height_um = open_slide(store).size_um
+        covered = (height_um / grid.superpixel_um, width_um / grid.superpixel_um)
+        tissue = Tissue(read_mask(mask, grid.yx_shape, covered), f"mask from {mask.name}")
     else:
         tissue = find_tissue(open_slide(store), grid, settings, on_event)
     write_tissue(store, tissue, fingerprint)

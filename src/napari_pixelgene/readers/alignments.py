@@ -30,6 +30,7 @@ from typing import Literal, cast
 import numpy as np
 
 from napari_pixelgene.arithmetic import geometry
+from napari_pixelgene.arithmetic.resampling import level_scale
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform
 from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.errors import InputError
@@ -128,9 +129,7 @@ def level_ratio(level: int, shapes: Sequence[Shape] | None = None) -> FloatArray
         )
     if shapes is None:
         return np.full(2, 2.0**level)
-    full, coarse = (np.array(shapes[i][::-1], dtype=np.float64) for i in (0, level))
-    ratio: FloatArray = full / coarse
-    return ratio
+    return np.array([level_scale(full, coarse) for full, coarse in zip(shapes[0], shapes[level], strict=True)][::-1])
 
 
 def read_alignment_json(path: Path | str) -> tuple[Keypoints | None, Transform | None]:

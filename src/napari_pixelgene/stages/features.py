@@ -36,7 +36,7 @@ class FeatureSettings(Section):
     """Which encoder, and how it prepares itself."""
 
     encoder: str = Field("stain_texture", description="The histology network, by name (see `pixelgene models`).")
-    patches: int = Field(64, ge=1, description="Tissue patches an encoder sees before the first tile.")
+    patches: int = Field(64, ge=1, description="Places on the tissue an encoder sees before the first tile.")
     seed: int = Field(0, ge=0, description="Seed of the choice of patches.")
 
 
@@ -67,18 +67,27 @@ def warn_if_coarse(image: Image, on_event: OnEvent) -> None:
 
 
 def prepare(image: Image, grid: Grid, tissue: Tissue, encoder: Encoder, settings: FeatureSettings) -> dict[str, Array]:
-    """The encoder's state for this section, from seeded patches of tissue, 16 × 16 superpixels each."""
+    """The encoder's state for this section, from the tissue superpixels at seeded places of the slide.
+
+    Places are read 16 × 16 superpixels at a time; a patch is one superpixel that is tissue and whole.
+    """
     side = 16
     anchors = np.argwhere(tissue.mask)
     rng = np.random.default_rng(settings.seed)
     chosen = anchors[rng.choice(len(anchors), min(settings.patches, len(anchors)), replace=False)]
-    patches = []
+    patches: list[Array] = []
     for row, column in chosen:
         tile = Tile(Span(row, row + side), Span(column, column + side)).clipped(grid.yx_shape)
         rgb, inside = work_pixels(image.levels, image.require_mpp(), grid.work_mpp, tile.scaled(grid.superpixel_px))
-        tissue_px = np.kron(tissue.mask[tile.region], np.ones((grid.superpixel_px,) * 2, bool)) & inside
-        patches.append(rgb[tissue_px].reshape(-1, 1, 3))
+        whole = _blocks(inside[..., None], grid.superpixel_px).all(axis=(2, 3, 4))
+        patches.extend(_blocks(rgb, grid.superpixel_px)[tissue.mask[tile.region] & whole])
     return encoder.prepare(patches)
+
+
+def _blocks(pixels: Array, side: int) -> Array:
+    """(rows, columns, side, side, values) of an image cut into superpixels."""
+    rows, columns = (n // side for n in pixels.shape[:2])
+    return pixels.reshape(rows, side, columns, side, -1).swapaxes(1, 2)
 
 
 def encode_tiles(
