@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 SECTION, RUN = "demo.section.zarr", "demo"
 # What fits into five minutes on two cores, set-up aside. A run of one's own learns longer, with more members.
-QUICK = {"epochs": 8, "batch_units": 64, "learning_rate": 0.003, "hidden": 128}
+QUICK = {"epochs": 6, "batch_units": 64, "learning_rate": 0.003, "hidden": 128}
 
 
 _FINISHED = ("nothing to do.", "nothing to train.", "nothing to predict.")
