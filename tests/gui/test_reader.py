@@ -59,7 +59,7 @@ def test_napari_opens_a_section(make_napari_viewer, small_section: Path, notes):
     assert [layer.name for layer in viewer.layers] == [
         "H&E",
         "DAPI → H&E",
-        "measured / filtered / never measured",
+        "where it was measured",
         "HIGH (predicted)",
     ]
     assert [layer.visible for layer in viewer.layers] == [True, True, False, True]

@@ -106,9 +106,7 @@ def measured_layer(expression: Expression, section: Path) -> LayerData:
     """Which superpixels were measured, dropped by a filter, or never measured; hidden at first."""
     names = {"index": list(_STATES), "state": list(_STATES.values())}
     look = {"colormap": _STATE_COLOURS, "features": names, "opacity": 0.6, "visible": False}
-    placed = _placed(
-        "measured / filtered / never measured", expression.superpixel_um, "measured", section, run=expression.run
-    )
+    placed = _placed("where it was measured", expression.superpixel_um, "measured", section, run=expression.run)
     # napari takes a single level for an editable array, so there are always two.
     steps = [2**level for level in range(max(2, len(expression.levels)))]
     return [Strided(expression.measured, step) for step in steps], placed | look, "labels"
