@@ -113,7 +113,7 @@ def torch_works() -> Finding:
         x = torch.ones(2, requires_grad=True)
         (x * x).sum().backward()  # type: ignore[no-untyped-call]
         assert x.grad is not None
-        return f"torch {torch.__version__} computes a gradient, {torch.get_num_threads()} threads"
+        return f"torch {torch.__version__} computes a gradient, threads: {torch.get_num_threads()}"
 
     return _tried("torch", learn, "pip install --force-reinstall torch")
 

@@ -26,12 +26,14 @@ class Section(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            first = error.errors()[0]
+            # A misspelt name also leaves the right one out: the misspelling says more.
+            first = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")[0]
             field = ".".join([where, *map(str, first["loc"])]).strip(".")
             if first["type"] == "extra_forbidden":
                 raise unknown_name("setting", field, cls._known(first["loc"], where)) from None
             known = ", ".join(cls.model_fields)
-            raise SettingsError(f"The setting '{field}': {first['msg']}.", f"Settings here: {known}.") from None
+            said = "is not given" if first["type"] == "missing" else f"is wrong: {first['msg']}"
+            raise SettingsError(f"The setting '{field}' {said}.", f"Settings here: {known}.") from None
 
     @classmethod
     def _known(cls, loc: tuple[int | str, ...], where: str) -> list[str]:

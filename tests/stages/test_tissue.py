@@ -85,3 +85,13 @@ def test_the_overview_is_read_in_tiles_from_a_coarse_level(monkeypatch: pytest.M
 def test_optical_density_is_minus_the_logarithm_of_what_passes() -> None:
     got = optical_density(np.uint8([[[255, 255, 255], [127, 127, 127], [0, 255, 255]]]))
     np.testing.assert_allclose(got, [[0, np.log10(2), np.log10(256) / 3]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("work_mpp", "words"), [(0.25, "Otsu at 36 µm"), (0.5, "Otsu at 40 µm"), (1.0, "Otsu at 48 µm")]
+)
+def test_tissue_is_the_same_on_any_lattice(work_mpp: float, words: str) -> None:
+    picture = Image((slide(),), mpp=2.0, name="slide")
+    tissue = find_tissue(picture, Grid.of_image(picture, work_mpp))
+    assert words in tissue.source
+    assert tissue.fraction == pytest.approx(found(slide())[0].mean(), abs=0.015)

@@ -24,7 +24,8 @@ def info(
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     rows, columns = found["grid"].get("yx_shape", (0, 0))
-    yield f"{found['section']}: {columns} × {rows} superpixels, {found['mpp']} µm per pixel"
+    side = found["grid"].get("superpixel_um", 0)
+    yield f"{found['section']}: {columns} × {rows} superpixels of {side:g} µm; the H&E has {found['mpp']} µm per pixel"
     for file in found["files"]:
         yield f"  file      {file['key']}: {file['path']}" + (
             "" if file["state"] == "there" else f"  ({file['state']})"

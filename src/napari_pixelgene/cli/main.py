@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter
 
 from napari_pixelgene import __version__
 from napari_pixelgene.cli.faults import guarded
@@ -115,6 +115,8 @@ def _problem(error: CycloptsError) -> str:
         first = cause.errors()[0]
         option = "-".join(map(str, first["loc"])).replace("_", "-")
         return f"--{option}: {first['msg']}." if option else f"{first['msg']}."
+    if isinstance(error, MissingArgumentError) and error.argument is not None and not error.unused_tokens:
+        return f"'pixelgene {' '.join(error.command_chain or ())}' needs {error.argument.name}."
     return " ".join(str(error).split())
 
 

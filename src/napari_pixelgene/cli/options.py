@@ -70,3 +70,13 @@ def open_section(path: Path, writable: bool = True) -> SectionStore:
 def open_sections(paths: Sequence[Path], writable: bool = True) -> list[SectionStore]:
     """The sections at `paths`, in order."""
     return [open_section(path, writable) for path in paths]
+
+
+def holder(stores: Sequence[SectionStore], run: str) -> SectionStore:
+    """The section that holds the run."""
+    for store in stores:
+        if run in store.runs():
+            return store
+    raise StoreError(
+        f"No section named here holds a run '{run}'.", "Name the section it was trained on: --from SECTION."
+    )

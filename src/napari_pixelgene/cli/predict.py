@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from napari_pixelgene.cli.options import Listener, SectionPaths, default, of, open_section, open_sections
-from napari_pixelgene.errors import StoreError
+from napari_pixelgene.cli.options import Listener, SectionPaths, default, holder, of, open_section, open_sections
 from napari_pixelgene.pipeline import learning
 from napari_pixelgene.pipeline.learning import FitSettings
 from napari_pixelgene.readers.gene_list import read_gene_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from napari_pixelgene.store.section import SectionStore
 
 
 def predict(
@@ -38,22 +35,17 @@ def predict(
 ) -> None:
     """Predict gene maps over sections with a trained run."""
     stores = open_sections(sections)
-    home = open_section(source, writable=False) if source is not None else _holder(stores, run)
+    home = open_section(source, writable=False) if source is not None else holder(stores, run)
     chosen = _symbols(genes)
     for store in stores:
         maps = learning.predict(store, run, home, chosen, terminal, device)
         values = {"section": str(store.path), "run": run, "genes": len(maps.genes), "unit": maps.unit}
         values["yx_shape"] = list(maps.levels[0].shape[1:])
-        terminal.result(values, f"{store.path.name}: maps of {len(maps.genes)} genes ({maps.unit}).")
+        terminal.result(values, f"{store.path.name}: maps of {_counted(len(maps.genes))} ({maps.unit}).")
 
 
-def _holder(stores: Sequence[SectionStore], run: str) -> SectionStore:
-    for store in stores:
-        if run in store.runs():
-            return store
-    raise StoreError(
-        f"No section named here holds a run '{run}'.", "Name the section it was trained on: --from SECTION."
-    )
+def _counted(genes: int) -> str:
+    return "1 gene" if genes == 1 else f"{genes:,} genes"
 
 
 def _symbols(genes: Sequence[str]) -> list[str] | None:

@@ -75,14 +75,16 @@ def register(
     """Align a run to the H&E, from keypoints or a matrix."""
     given.check()
     store = open_section(section)
+    following = f"Next: pixelgene fit --train {section} --run RUN"
     if given.matrix is not None:
         transform = register_matrix(store, given.matrix, capture, given.direction, terminal)
-        terminal.result({"section": str(store.path), "kind": transform.kind}, f"{section.name} has its transform.")
+        text = f"{section.name} has its transform. {following}"
+        terminal.result({"section": str(store.path), "kind": transform.kind}, text)
         return
     first, *second = given.keypoints
     pairs = text_keypoints(store, first, second[0], given.levels, capture) if second else first
     found = register_keypoints(store, pairs, fitted.settings(), capture, terminal)
-    terminal.result(summary(found), told(found))
+    terminal.result(summary(found), f"{told(found)} {following}")
 
 
 def summary(found: Registration) -> dict[str, Any]:

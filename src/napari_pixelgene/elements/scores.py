@@ -62,11 +62,12 @@ class SectionScores:
     counts: QuantityScores
     at_8um: tuple[QuantityScores, QuantityScores] | None = None
     totals: FloatArray = field(default_factory=lambda: np.zeros(0))  # (genes,) counts in the section
+    permuted_training: float | None = None  # mean Pearson of the log after training on shuffled counts
 
     def as_dict(self) -> dict[str, Any]:
         """The section's entry in `metrics.json`."""
         small = self.at_8um
-        return {
+        out: dict[str, Any] = {
             "genes": len(self.genes),
             "units": self.units,
             "block_um": self.block_um,
@@ -74,9 +75,11 @@ class SectionScores:
             "log": self.log.as_dict(),
             "counts": self.counts.as_dict(),
             "at_8um": None if small is None else {"log": small[0].as_dict(), "counts": small[1].as_dict()},
-            "permuted_training_pearson_mean": None,
-            "permuted_training_pearson_mean_reason": "not asked for",
+            "permuted_training_pearson_mean": self.permuted_training,
         }
+        if self.permuted_training is None:
+            out["permuted_training_pearson_mean_reason"] = "not asked for (--permuted-training)"
+        return out
 
     def per_gene(self) -> dict[str, Any]:
         """Columns of the per-gene table."""

@@ -24,7 +24,7 @@ from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import write_capture
 from napari_pixelgene.store.pyramids import write_pyramid
 from napari_pixelgene.store.references import content_hash, reference, set_reference
-from napari_pixelgene.store.section import SectionStore
+from napari_pixelgene.store.section import SectionStore, require_suffix
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.image import Image
@@ -118,6 +118,7 @@ def _import(
 ) -> SectionStore:
     start = time.monotonic()
     path = Path(path)
+    require_suffix(path)
     image = read_image(he, settings.mpp, on_event)
     check_pixel_size(image.require_mpp(), on_event)
     he_reference = reference(image, path)

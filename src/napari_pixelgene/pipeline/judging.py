@@ -16,6 +16,13 @@ import pyarrow.parquet as pq
 from napari_pixelgene.elements.scores import SectionScores, verdict
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.models.registry import get_model
+from napari_pixelgene.pipeline.beforehand import (
+    measured_files,
+    require_placed,
+    require_same_squares,
+    require_unseen,
+    superpixel_um,
+)
 from napari_pixelgene.pipeline.learning import FitSettings, Prepared, choose_device, fit, load_fitted, prepare_fit
 from napari_pixelgene.pipeline.preparing import ensure_features
 from napari_pixelgene.pipeline.slide import grid_of
@@ -24,12 +31,14 @@ from napari_pixelgene.progress import Note, OnEvent, Progress, silent
 from napari_pixelgene.stages.evaluation import EvaluationSettings, Predicted, ScoredUnits, score_section
 from napari_pixelgene.stages.features import FeatureSettings
 from napari_pixelgene.stages.prediction import predict_units
+from napari_pixelgene.stages.training import train as train_model
 from napari_pixelgene.store import provenance
+from napari_pixelgene.store.ledger import require_name
 from napari_pixelgene.store.section import SectionStore
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.genes import GeneTable
-    from napari_pixelgene.models.base import Fitted
+    from napari_pixelgene.models.base import Fitted, TrainingSection
 
 STAGE = "evaluate"
 SCHEMA = 1
@@ -71,6 +80,11 @@ def evaluate(
         raise SettingsError(f"{both.pop().name} is named to train on and to test on.", "Test on another section.")
     seconds: dict[str, float] = {}
     start = time.monotonic()
+    if run is not None:
+        require_name(run)
+    for store in test:
+        require_placed(store)
+        require_same_squares(store, superpixel_um(train[0]))
     prepared = prepare_fit(train, settings, "fit" if test else "cross", on_event)
     seconds["prepare"] = time.monotonic() - start
     run = run or provenance.run_name("evaluate", prepared.fingerprint)
@@ -78,15 +92,52 @@ def evaluate(
     fitted = fit(train, run, settings, on_event, overwrite, prepared)
     seconds["fit"] = time.monotonic() - start
     start = time.monotonic()
-    if test:
-        training = [_scored(m, s, prepared.genes, on_event) for m, s in zip(prepared.measured, train, strict=True)]
-        scores = [
-            _score_one(store, fitted, settings, evaluation, training, on_event) for store in _each(test, on_event)
-        ]
-    else:
-        scores = _score_folds(fitted, prepared, evaluation, train, on_event)
+    scores = _scores(fitted, prepared, settings, evaluation, test, on_event)
+    if evaluation.permuted_training:
+        scores = _with_permuted_training(scores, prepared, settings, evaluation, test, on_event)
     seconds["score"] = time.monotonic() - start
     return Evaluation(_metrics(prepared, settings, scores, seconds), tuple(scores), run)
+
+
+def _scores(
+    fitted: Fitted,
+    prepared: Prepared,
+    settings: FitSettings,
+    evaluation: EvaluationSettings,
+    test: Sequence[SectionStore],
+    on_event: OnEvent,
+) -> list[SectionScores]:
+    """Of the test sections; without any, of the training sections' blocks."""
+    train = prepared.stores
+    if not test:
+        return _score_folds(fitted, prepared, evaluation, train, on_event)
+    training = [_scored(m, s, prepared.genes, on_event) for m, s in zip(prepared.measured, train, strict=True)]
+    return [_score_one(store, fitted, settings, evaluation, training, on_event) for store in _each(test, on_event)]
+
+
+def _with_permuted_training(
+    scores: Sequence[SectionScores],
+    prepared: Prepared,
+    settings: FitSettings,
+    evaluation: EvaluationSettings,
+    test: Sequence[SectionStore],
+    on_event: OnEvent,
+) -> list[SectionScores]:
+    """What the same training reaches when counts and places do not belong together: nothing is kept of it."""
+    rng = np.random.default_rng([evaluation.seed, 4])
+    data = replace(prepared.data, sections=tuple(_shuffled(s, rng) for s in prepared.data.sections))
+    on_event(Note("Trained once more, on counts shuffled among the units.", stage=STAGE))
+    fitted = train_model(get_model(settings.model, settings.model_settings), data, on_event).fitted
+    quick = evaluation.replace(permutations=1, halves=1)
+    others = _scores(fitted, prepared, settings, quick, test, on_event)
+    means = [o.log.as_dict()["pearson_mean"] for o in others]
+    return [replace(s, permuted_training=mean) for s, mean in zip(scores, means, strict=True)]
+
+
+def _shuffled(section: TrainingSection, rng: np.random.Generator) -> TrainingSection:
+    """The units' counts and totals, dealt to other places of the section."""
+    order = rng.permutation(len(section))
+    return replace(section, counts=section.counts[order], library=section.library[order])
 
 
 def evaluate_run(
@@ -98,20 +149,31 @@ def evaluate_run(
     device: str = "auto",
 ) -> Evaluation:
     """Score a stored run on sections it was not trained on; those it was trained on are refused."""
+    evaluation = evaluation or EvaluationSettings()
+    if evaluation.permuted_training:
+        raise SettingsError("A stored run is not trained again.", "Leave out --permuted-training, or give --train.")
     fitted, meta = load_fitted(source, run)
     for store in test:
-        if store.name in meta["train"]:
-            raise SettingsError(
-                f"The run '{run}' was trained on {store.path.name}.", "Score it on a section it has not seen."
-            )
+        require_placed(store)
+        require_unseen(store, run, meta)
+        require_same_squares(store, meta.get("superpixel_um", superpixel_um(source)))
     settings = FitSettings.make(meta["settings"]).replace(device=device)
     start = time.monotonic()
-    scores = [
-        _score_one(store, fitted, settings, evaluation or EvaluationSettings(), None, on_event)
-        for store in _each(test, on_event)
-    ]
+    training = _training_units(source, meta, fitted.genes, on_event)
+    scores = [_score_one(store, fitted, settings, evaluation, training, on_event) for store in _each(test, on_event)]
     metrics = _metrics_of(meta["settings"], meta["train"], scores, {"score": time.monotonic() - start})
     return Evaluation(metrics, tuple(scores), run)
+
+
+def _training_units(
+    source: SectionStore, meta: Mapping[str, Any], genes: GeneTable, on_event: OnEvent
+) -> list[ScoredUnits] | None:
+    """What the controls of a stored run are fitted on: the training section, where `source` is all there was."""
+    if source.captures() and measured_files([source]) == sorted(meta.get("train_files", ())):
+        return [_scored(measured_units(source, on_event=on_event), source, genes, on_event)]
+    text = "The controls total, nuclear and position are left out: they need all training sections at hand."
+    on_event(Note(text, stage=STAGE))
+    return None
 
 
 def write_metrics(evaluation: Evaluation, path: Path) -> None:

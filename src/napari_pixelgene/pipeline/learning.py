@@ -17,6 +17,13 @@ from napari_pixelgene.encoders.registry import get_encoder
 from napari_pixelgene.errors import InputError, SettingsError, StoreError
 from napari_pixelgene.models.base import Fitted, Model, TrainingData
 from napari_pixelgene.models.registry import get_model, model_class
+from napari_pixelgene.pipeline.beforehand import (
+    measured_files,
+    require_genes,
+    require_placed,
+    require_same_squares,
+    superpixel_um,
+)
 from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
 from napari_pixelgene.pipeline.slide import grid_of, require_capture
 from napari_pixelgene.pipeline.training_data import (
@@ -36,6 +43,7 @@ from napari_pixelgene.stages.prediction import predict_tiles
 from napari_pixelgene.stages.training import train
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.features import features_fingerprint
+from napari_pixelgene.store.ledger import require_name
 from napari_pixelgene.store.maps import begin_maps, read_maps
 from napari_pixelgene.store.models import Checkpoint, begin_run, copy_run, load_run, run_meta, save_run
 from napari_pixelgene.store.section import SectionStore
@@ -97,8 +105,10 @@ def prepare_fit(
     """Everything up to the first step: tissue, features, counts, genes, folds, each made once."""
     if len({s.path.resolve() for s in stores}) < len(stores):
         raise SettingsError("A section is named twice among the training sections.", "Name each once.")
+    require_genes(settings.genes)
     for store in stores:
-        require_capture(store)
+        require_placed(store)
+        require_same_squares(store, superpixel_um(stores[0]))
     model = get_model(settings.model, settings.model_settings)  # a wrong setting is told before hours are spent
     check_needs(model)
     device = choose_device(settings.device)
@@ -133,6 +143,7 @@ def fit(
 ) -> Fitted:
     """Train a run and store it in the first training section; a killed one continues, a finished one is loaded."""
     settings = settings or FitSettings()
+    require_name(run)
     ready = prepared or prepare_fit(stores, settings, "fit", on_event)
     home = ready.stores[0]
     if run in home.runs() and not overwrite:
@@ -180,6 +191,7 @@ def predict(
     """Maps of a run over a section, tile by tile; a killed prediction continues, a finished one is opened."""
     home = source or store
     fitted, meta = load_fitted(home, run)
+    require_same_squares(store, meta.get("superpixel_um", superpixel_um(home)))
     if home.path.resolve() != store.path.resolve():
         copy_run(home, store, run)
     chosen = fitted.genes.indices(genes) if genes is not None else np.arange(len(fitted.genes))
@@ -334,7 +346,8 @@ def _meta(
         "genes": list(ready.genes.symbols),
         "gene_ids": list(ready.genes.ids),
         "train": [s.name for s in ready.stores],
-        "train_hashes": [require_capture(s).fingerprint for s in ready.stores],
+        "train_files": measured_files(ready.stores),
+        "superpixel_um": superpixel_um(ready.stores[0]),
         "settings": settings.model_dump(),
         "history": [dict(row) for row in history],
         "seconds": seconds,

@@ -148,10 +148,10 @@ def _from_centre(found: Keypoints | Transform) -> Keypoints | Transform:
 
 
 def _assumption(name: str, transform: Transform) -> str:
-    words = f"{name} is a bare matrix, read as Xenium Explorer's H&E px → morphology px; direction= says otherwise."
+    words = f"{name} is a bare matrix, read as Xenium Explorer's H&E px → morphology px; give a direction if it is not."
     m = transform.matrix
     if np.count_nonzero(m - np.diag(np.diag(m))) == 0:
-        words += " It is a pure scale, as Pixel2Gene's stage_to_morph (direction='stage_to_morphology') would be."
+        words += " It is a pure scale, as Pixel2Gene's stage_to_morph (direction stage_to_morphology) would be."
     return words
 
 

@@ -42,6 +42,9 @@ class EvaluationSettings(Section):
         200.0, gt=0, description="Bins are pooled into squares until the median one holds so many counts."
     )
     seed: int = Field(0, ge=0, description="Seed of shuffles and splits.")
+    permuted_training: bool = Field(
+        False, description="Train once more on counts shuffled among units, and score that too: takes twice as long."
+    )
 
 
 @dataclass(frozen=True, slots=True)

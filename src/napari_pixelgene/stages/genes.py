@@ -31,15 +31,12 @@ def choose_genes(
     their mean. `top:N` ranks totals, `variable:N` the ratio, ties alphabetically; `panel` and `all` take
     every gene with a count. For `file:FILE` see `listed_genes`.
     """
-    kind, _, argument = spec.partition(":")
-    if kind not in ("top", "variable", "panel", "all") or (kind in ("panel", "all")) == bool(argument):
-        raise SettingsError(f"'{spec}' does not say which genes.", f"Use {FORMS}.")
+    kind, count = require_form(spec)
     common = common_genes(tables)
     where = [t.indices(common.symbols) for t in tables]
     total = np.sum([t[i] for t, i in zip(totals, where, strict=True)], axis=0)
-    if kind in ("panel", "all"):
+    if count is None:
         return common.take(np.flatnonzero(total > 0))
-    count = _count(spec, argument)
     rank = total if kind == "top" else np.mean([s[i] for s, i in zip(spread, where, strict=True)], axis=0)
     order = sorted(np.flatnonzero(total > 0).tolist(), key=lambda i: (-rank[i], common.symbols[i]))
     return common.take(order[:count])
@@ -53,6 +50,14 @@ def listed_genes(names: Sequence[str], tables: Sequence[GeneTable]) -> GeneTable
         shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
         raise InputError(f"Genes that not all training sections measured: {shown}.", "Take them off the list.")
     return common.take(common.indices(names))
+
+
+def require_form(spec: str) -> tuple[str, int | None]:
+    """What a choice of genes asks for, as kind and number; None: every gene. Needs no data."""
+    kind, _, argument = spec.partition(":")
+    if kind not in ("top", "variable", "panel", "all") or (kind in ("panel", "all")) == bool(argument):
+        raise SettingsError(f"'{spec}' does not say which genes.", f"Use {FORMS}.")
+    return kind, _count(spec, argument) if argument else None
 
 
 def _count(spec: str, argument: str) -> int:

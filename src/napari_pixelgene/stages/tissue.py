@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.elements.image import Image
 
 _TILE = 256
-_WINDOW = 5  # superpixels: 40 µm
+_WINDOW_UM = 40.0
 # Glass and mounting medium stay below this optical density; a slide whose lighter class is darker has no glass.
 _GLASS_DENSITY = 0.15
 # Where the image is all glass or all tissue, Otsu would split noise: the classes must differ by this much.
@@ -39,7 +39,8 @@ class TissueSettings(Section):
 def find_tissue(image: Image, grid: Grid, settings: TissueSettings | None = None, on_event: OnEvent = silent) -> Tissue:
     """The tissue of an H&E over its grid; an image without contrast is all tissue or an error if all glass."""
     settings = settings or TissueSettings()
-    density = _smoothed(optical_density(overview(image, grid, on_event)))
+    window = _window(grid.superpixel_um)
+    density = _smoothed(optical_density(overview(image, grid, on_event)), window)
     threshold = _threshold(density)
     mask = density > threshold
     if not mask.any():
@@ -54,7 +55,7 @@ def find_tissue(image: Image, grid: Grid, settings: TissueSettings | None = None
             "Make --min-area-um2 smaller, or give a mask with --mask.",
         )
     mask = ~_without_small(~mask, settings.fill_holes_um2 / area)
-    return Tissue(mask, f"optical density above {threshold:.3f} (Otsu at {_WINDOW * grid.superpixel_um:g} µm)")
+    return Tissue(mask, f"optical density above {threshold:.3f} (Otsu at {window * grid.superpixel_um:g} µm)")
 
 
 def overview(image: Image, grid: Grid, on_event: OnEvent = silent) -> Array:
@@ -72,10 +73,15 @@ def optical_density(rgb: Array) -> FloatArray:
     return out
 
 
-def _smoothed(density: FloatArray) -> FloatArray:
-    """Mean over 40 µm; past the edge nothing weighs."""
-    total = ndimage.uniform_filter(density, _WINDOW, mode="constant")
-    weight = ndimage.uniform_filter(np.ones_like(density), _WINDOW, mode="constant")
+def _window(superpixel_um: float) -> int:
+    """The odd number of superpixels that is nearest to 40 µm: odd, so that nothing shifts."""
+    return 2 * round((_WINDOW_UM / superpixel_um - 1) / 2) + 1
+
+
+def _smoothed(density: FloatArray, window: int) -> FloatArray:
+    """Mean over `window` superpixels; past the edge nothing weighs."""
+    total = ndimage.uniform_filter(density, window, mode="constant")
+    weight = ndimage.uniform_filter(np.ones_like(density), window, mode="constant")
     return np.asarray(total / weight)
 
 

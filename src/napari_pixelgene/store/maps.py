@@ -16,7 +16,7 @@ import zarr
 
 from napari_pixelgene.arithmetic.tiles import Tile, tile_count
 from napari_pixelgene.elements.arrays import Array
-from napari_pixelgene.elements.expression import UNIT, Expression
+from napari_pixelgene.elements.expression import Expression, unit
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.grid import Grid
 from napari_pixelgene.errors import StoreError
@@ -157,7 +157,7 @@ def begin_maps(
     shapes = levels.level_shapes(grid.yx_shape)
     with disk_errors(partial.path):
         if not partial.done(LAYOUT):
-            values = {"fingerprint": fingerprint, "superpixel_um": grid.superpixel_um, "unit": UNIT}
+            values = {"fingerprint": fingerprint, "superpixel_um": grid.superpixel_um, "unit": unit(grid.superpixel_um)}
             values["levels"] = len(shapes)
             _lay_out(partial.path, genes, shapes, dtype)
             _describe(partial.path, run, len(shapes), grid.superpixel_um, {**(attributes or {}), **values})

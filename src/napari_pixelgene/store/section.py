@@ -38,8 +38,7 @@ class SectionStore:
     def create(cls, path: Path, overwrite: bool = False) -> SectionStore:
         """Make an empty section. An existing section is replaced only when asked; anything else never is."""
         path = Path(path).absolute()
-        if not path.name.endswith(SUFFIX) or path.name == SUFFIX:
-            raise StoreError(f"A section's name ends in {SUFFIX}, which '{path.name}' does not.", _named(path))
+        require_suffix(path)
         if path.exists():
             _make_way(path, overwrite)
         with disk_errors(path):
@@ -159,6 +158,12 @@ def open_group(path: Path, writable: bool) -> zarr.Group:
 def make_group(path: Path) -> zarr.Group:
     """The group at `path`, made if it is not there yet."""
     return zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
+
+
+def require_suffix(path: Path) -> None:
+    """Refuse a name that no section can have, before anything is read."""
+    if not path.name.endswith(SUFFIX) or path.name == SUFFIX:
+        raise StoreError(f"A section's name ends in {SUFFIX}, which '{path.name}' does not.", _named(path))
 
 
 def _named(path: Path) -> str:
