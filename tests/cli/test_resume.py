@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) 
     return folder
 
 
-def kill_after(arguments: tuple[str, ...], stage: str, done: int, cwd: Path) -> None:
+def kill_after(
+    arguments: tuple[str, ...], stage: str, done: int, cwd: Path, command: tuple[str, ...] = COMMAND
+) -> None:
     """Run the command and kill it when the stage has reported so much done."""
-    command = [*COMMAND, *arguments, "--progress", "json"]
+    command = (*command, *arguments, "--progress", "json")
     with subprocess.Popen(
         command, cwd=cwd, env=environment(cwd), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
@@ -103,6 +106,27 @@ def test_a_killed_prediction_ends_where_an_undisturbed_one_ends(prepared: Path) 
     names = sorted(name for name, _ in theirs.arrays())
     assert names and names == sorted(name for name, _ in ours.arrays())
     for name in names:
+        np.testing.assert_array_equal(np.asarray(ours[name][:]), np.asarray(theirs[name][:]), err_msg=name)
+
+
+def test_a_prediction_killed_between_tiles_does_not_write_the_finished_ones_again(prepared: Path) -> None:
+    """Tiles of 32 superpixels instead of 512, so that the small slide has nine."""
+    small = "import napari_pixelgene.store.maps as maps; maps.TILE = 32"
+    command = (sys.executable, "-c", f"{small}; from napari_pixelgene.cli.main import entry; entry()")
+    folder = copy(prepared, "tiles")
+    run(("fit", "--train", "A.section.zarr", "--run", "first", "--model", "ridge", *SMALL[2:]), folder)
+    calm, killed = copy(folder, "calm"), copy(folder, "killed")
+    whole = [*command, *PREDICT, "--progress", "json"]
+    subprocess.run(whole, cwd=calm, env=environment(calm), check=True, capture_output=True, timeout=120)
+    kill_after(PREDICT, "predict", 4, killed, command)
+    assert not (killed / "A.section.zarr/maps/first").exists()
+    left = subprocess.run(whole, cwd=killed, env=environment(killed), check=True, capture_output=True, timeout=120)
+    steps = [e for e in map(json.loads, left.stdout.splitlines()) if e["event"] == "progress"]
+    tiles = [e for e in steps if e["stage"] == "predict"]
+    assert tiles[0]["total"] == 9 and 4 <= tiles[0]["done"] < 9 and tiles[-1]["done"] == 9
+    ours, theirs = (zarr.open_group(f / "A.section.zarr/maps/first", mode="r") for f in (killed, calm))
+    assert ours["0"].chunks[1:] == (32, 32)
+    for name in sorted(name for name, _ in theirs.arrays()):
         np.testing.assert_array_equal(np.asarray(ours[name][:]), np.asarray(theirs[name][:]), err_msg=name)
 
 

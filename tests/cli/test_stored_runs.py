@@ -77,6 +77,19 @@ def test_counts_that_the_run_has_seen_are_refused_under_any_name(
         assert f"was trained on {name}.section.zarr" in told(arguments, capsys)
 
 
+def test_a_run_that_learned_from_several_sections_has_no_controls_that_need_them(
+    folder: Path, small_settings: SimulationSettings
+) -> None:
+    third = imported(folder, "B", simulate_run(folder / "third", small_settings.replace(seed=9)))
+    assert main(["fit", "--train", section(folder, "A"), third, "--run", "both", *SMALL]) == 0
+    path = folder / "both.json"
+    scored = ["evaluate", "--run", "both", "--from", section(folder, "A"), "--test", section(folder, "C"), *QUICK]
+    assert main([*scored, "--json", str(path)]) == 0
+    log = json.loads(path.read_text())["sections"]["C"]["log"]
+    assert log["nuclear_pearson_mean"] is None and "no units" in log["nuclear_pearson_mean_reason"]
+    assert log["pearson_mean"] is not None and log["ceiling_pearson_mean"] is not None
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

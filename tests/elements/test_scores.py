@@ -83,3 +83,8 @@ def test_maps_above_all_controls_are_measured_against_the_ceiling() -> None:
 
 def test_nothing_that_varies_has_no_score() -> None:
     assert verdict(entry(None)).startswith("No score can be had")  # type: ignore[arg-type]
+
+
+def test_controls_that_nobody_fitted_are_not_said_to_be_beaten() -> None:
+    said = verdict(entry(0.31, nuclear_pearson_mean=None, total_only_pearson_mean=None, ceiling_pearson_mean=0.55))
+    assert "No simple explanation stands beside it" in said and "every" not in said

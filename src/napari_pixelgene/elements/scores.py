@@ -110,6 +110,8 @@ def verdict(sections: Mapping[str, Mapping[str, Any]]) -> str:
         return f"Held-out r is {score:.2f}, above chance ({chance:.2f}) but not above {' nor '.join(above)}."
     ceiling = _across(log, "ceiling_pearson_mean")
     limit = f" of at most {ceiling:.2f} that these counts allow" if ceiling else ""
+    if all(r is None for r in easy.values()):
+        return f"Held-out r is {score:.2f}{limit}; chance gives {chance:.2f}. No simple explanation stands beside it."
     return f"Held-out r is {score:.2f}{limit}; chance gives {chance:.2f} and every simple control less."
 
 

@@ -62,7 +62,9 @@ def measured_files(stores: Sequence[SectionStore]) -> list[str]:
 
 def require_unseen(store: SectionStore, run: str, meta: Mapping[str, Any]) -> None:
     """Refuse a section whose counts the run has learned from."""
-    if set(measured_files([store])) & set(meta.get("train_files", ())):
+    if "train_files" not in meta:
+        raise SettingsError(f"The run '{run}' does not tell what it was trained on.", "Train it again.")
+    if set(measured_files([store])) & set(meta["train_files"]):
         raise SettingsError(
             f"The run '{run}' was trained on {store.path.name}.", "Score it on a section it has not seen."
         )

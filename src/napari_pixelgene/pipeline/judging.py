@@ -169,7 +169,7 @@ def _training_units(
     source: SectionStore, meta: Mapping[str, Any], genes: GeneTable, on_event: OnEvent
 ) -> list[ScoredUnits] | None:
     """What the controls of a stored run are fitted on: the training section, where `source` is all there was."""
-    if source.captures() and measured_files([source]) == sorted(meta.get("train_files", ())):
+    if source.captures() and measured_files([source]) == meta["train_files"]:
         return [_scored(measured_units(source, on_event=on_event), source, genes, on_event)]
     text = "The controls total, nuclear and position are left out: they need all training sections at hand."
     on_event(Note(text, stage=STAGE))
