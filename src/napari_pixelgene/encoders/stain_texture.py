@@ -3,7 +3,8 @@
 Twenty-nine numbers (accuracy.md, "Features used") in windows of 1, 5 and 17 superpixels (8, 40 and
 136 µm). Each number is derived from sums over superpixels (of values, squares, histogram bins, pixels),
 and a window adds the sums of its superpixels, so that what lies past the slide's edge weighs nothing.
-Windows are odd, so nothing shifts by half a superpixel.
+Windows are odd, so nothing shifts by half a superpixel. They are counted in superpixels: with work pixels
+other than 0.5 µm they cover other distances.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from napari_pixelgene.pipeline.beforehand import (
     require_same_squares,
     superpixel_um,
 )
-from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
+from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, ensure_tissue
 from napari_pixelgene.pipeline.slide import grid_of, require_capture
 from napari_pixelgene.pipeline.training_data import (
     Measured,
@@ -160,6 +160,7 @@ def fit(
     seconds = time.monotonic() - start
     save_run(home, run, trained.fitted.arrays(), _meta(ready, settings, trained.history, seconds))
     inputs = {f"features/{settings.features.encoder}": features_fingerprint(home, settings.features.encoder)}
+    inputs |= counts_inputs(home)
     provenance.record(
         home, f"{TRAINING}/{run}", ready.fingerprint, settings, inputs, seconds, provenance.versions("torch")
     )
@@ -201,6 +202,7 @@ def predict(
     _check_channels(features, meta, run)
     encoder_fingerprint = features_fingerprint(store, settings.encoder)
     inputs = {f"features/{settings.encoder}": encoder_fingerprint, f"{TRAINING}/{run}": meta["fingerprint"]}
+    inputs |= counts_inputs(store)  # the layer that tells where something was measured follows the transform
     table = fitted.genes.take(chosen)
     fingerprint = provenance.fingerprint({"genes": list(table.symbols)}, inputs)
     if provenance.made_with(store, "maps", run) == fingerprint:

@@ -12,7 +12,15 @@ import numpy as np
 from napari_pixelgene.elements.tissue import Tissue
 from napari_pixelgene.encoders.registry import get_encoder
 from napari_pixelgene.errors import SettingsError
-from napari_pixelgene.pipeline.slide import grid_of, is_streamed, open_slide, reopen_xenium, slide_hash, to_he_um
+from napari_pixelgene.pipeline.slide import (
+    grid_of,
+    is_streamed,
+    open_slide,
+    reopen_xenium,
+    require_capture,
+    slide_hash,
+    to_he_um,
+)
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.masks import read_mask
 from napari_pixelgene.stages.binning import bin_transcripts
@@ -27,6 +35,7 @@ from napari_pixelgene.stages.features import (
 from napari_pixelgene.stages.tissue import TissueSettings, find_tissue
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.bins import read_bins, write_bins
+from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.features import begin_features, read_features
 from napari_pixelgene.store.references import file_hash
 from napari_pixelgene.store.tissue import read_tissue, write_tissue
@@ -106,11 +115,7 @@ def ensure_features(
 def ensure_bins(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> Bins:
     """A streamed capture's transcripts on the lattice of the H&E, under its present transform."""
     assert is_streamed(capture)
-    transform = to_he_um(store, capture, "stage_um")
-    inputs = {
-        "import": capture.fingerprint,
-        "transform": provenance.fingerprint({}, {"matrix": str(transform.matrix.round(12).tolist())}),
-    }
+    inputs = _bins_inputs(store, capture)
     fingerprint = provenance.fingerprint({}, inputs)
     key = f"{BINNING}/{capture.name}"
     if provenance.made_with(store, "captures", capture.name, "bins") == fingerprint:
@@ -118,12 +123,40 @@ def ensure_bins(store: SectionStore, capture: StoredCapture, on_event: OnEvent =
     start = time.monotonic()
     transcripts = reopen_xenium(store, capture, on_event).transcripts
     assert transcripts is not None
-    binned = bin_transcripts(transcripts, transform, grid_of(store), on_event)
+    binned = bin_transcripts(transcripts, to_he_um(store, capture, "stage_um"), grid_of(store), on_event)
     write_bins(store, capture.name, binned.bins, fingerprint, binned.notes)
     provenance.record(
         store, key, fingerprint, {}, inputs, time.monotonic() - start, provenance.versions("polars", "pyarrow")
     )
     return binned.bins
+
+
+def counts_inputs(store: SectionStore) -> dict[str, str]:
+    """What training and maps depend on besides features: the counts as the present transform lays them."""
+    if not store.captures():
+        return {}
+    capture = require_capture(store)
+    if not is_streamed(capture):
+        return {"import": capture.fingerprint}
+    if capture.to_he is None:
+        return {}
+    return {f"{BINNING}/{capture.name}": provenance.fingerprint({}, _bins_inputs(store, capture))}
+
+
+def transform_hashes(store: SectionStore) -> dict[str, str]:
+    """The present transform of every registered run, by the name that its bins were recorded with."""
+    captures = [read_capture(store, name) for name in store.captures()]
+    return {
+        f"transform/{c.name}": _bins_inputs(store, c)[f"transform/{c.name}"]
+        for c in captures
+        if is_streamed(c) and c.to_he is not None
+    }
+
+
+def _bins_inputs(store: SectionStore, capture: StoredCapture) -> dict[str, str]:
+    matrix = to_he_um(store, capture, "stage_um").matrix
+    hashed = provenance.fingerprint({}, {"matrix": str(matrix.round(12).tolist())})
+    return {"import": capture.fingerprint, f"transform/{capture.name}": hashed}
 
 
 def tissue_hash(store: SectionStore) -> str:
