@@ -316,3 +316,15 @@ def test_real_landmarks_are_predicted_no_worse_than_by_a_plain_affine() -> None:
     errors = np.linalg.norm(found.apply(moving[1::2]) - fixed[1::2], axis=1)
     plain_errors = geometry.residuals(plain, moving[1::2], fixed[1::2])
     assert np.median(errors) <= np.median(plain_errors) < 5
+
+
+def test_few_pairs_are_said_to_be_few() -> None:
+    moving = np.array([[100.0, 200.0], [900.0, 260.0], [420.0, 1300.0], [800.0, 950.0], [150.0, 700.0], [600.0, 480.0]])
+    fixed = moving @ np.array([[0.8, 0.1], [-0.1, 0.8]]).T + np.array([30.0, 70.0])
+
+    def cautions(count: int) -> str:
+        pairs = Keypoints(moving[:count], fixed[:count])
+        return " ".join(register(pairs, RegistrationSettings(), 0.5, 0.4).cautions)
+
+    assert "3 pairs are few" in cautions(3) and "5 pairs are few" in cautions(5)
+    assert "few" not in cautions(6)

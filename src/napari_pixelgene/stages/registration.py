@@ -27,6 +27,8 @@ STAGE = "registration"
 # simulated rigid, similar, affine and projective truths with 4 to 20 pairs, 10 % cost least accuracy
 # at the corners of the tissue: 0 picks needless parameters by luck, 30 % overlooks real perspective.
 TOLERANCE = 0.10
+# With fewer trusted pairs a wrong one can hide in any fit.
+_FEW_PAIRS = 6
 # Points clicked this near to one another (in µm) are one click counted twice.
 _SAME_UM = 1e-3
 # Kinds that may tell a wrong pair from a right one. Translation and rigid would call scale or shear an error.
@@ -270,6 +272,8 @@ class _Case:
             yield f"The {kind} passes through all its pairs exactly, so nothing shows their errors. Add pairs."
         elif kind == "homography" and spare < 4:
             yield f"A homography on {spare + 4} pairs is easily wrong away from them; 8 or more are advisable."
+        elif (trusted := int(transform.inlier.sum())) < _FEW_PAIRS:
+            yield f"{trusted} pairs are few: one careless click turns the fit. {_FEW_PAIRS} or more are advisable."
         for row in np.flatnonzero(transform.inlier & (transform.loo_um > limit)):
             yield f"Pair {row + 1} lies {transform.loo_um[row]:.1f} µm off when it is left out of the fit. Check it."
 
