@@ -7,7 +7,6 @@ the terminal's bars, JSON lines for machines, and napari's activity dock.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -66,20 +65,3 @@ def track(items: Iterable[T], stage: str, on_event: OnEvent, total: int | None =
     for done, item in enumerate(items, start=1):
         yield item
         on_event(Progress(stage, done, total))
-
-
-class Clock:
-    """Time left, from the pace so far."""
-
-    def __init__(self) -> None:
-        self.start = time.monotonic()
-
-    def elapsed(self) -> float:
-        """Seconds since the clock was made."""
-        return time.monotonic() - self.start
-
-    def left(self, done: int, total: int | None) -> float | None:
-        """Seconds left, or None while nothing can be said."""
-        if not total or done <= 0:
-            return None
-        return self.elapsed() / done * (total - done)

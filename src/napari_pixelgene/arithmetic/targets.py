@@ -35,20 +35,6 @@ def to_dense(counts: Counts) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def cp10k_sparse(counts: Counts, library: Floats) -> sparse.csr_matrix:
-    """Counts per 10,000 of the library, (n, g) CSR; rows with library 0 are 0."""
-    library = np.asarray(library, dtype=np.float64)
-    factor = np.divide(PER, library, out=np.zeros_like(library), where=library > 0)
-    return sparse.csr_matrix(sparse.diags(factor) @ sparse.csr_matrix(counts, dtype=np.float64))
-
-
-def log1p_cp10k_sparse(counts: Counts, library: Floats) -> sparse.csr_matrix:
-    """log1p of counts per 10,000, (n, g) CSR."""
-    out = cp10k_sparse(counts, library)
-    out.data = np.log1p(out.data)
-    return out
-
-
 def cp10k(counts: Counts, library: Floats) -> Floats:
     """Counts per 10,000 of the library, (n, g) float64; rows with library 0 are 0."""
     library = np.asarray(library, dtype=np.float64)
@@ -100,15 +86,6 @@ def standardise(values: Floats) -> Standardised:
     return Standardised(z, mean, sd)
 
 
-def standardise_by(values: Floats, labels: Ints) -> Floats:
-    """z-scores (n, g) within each label (one label a section), constant columns 0."""
-    out = np.zeros(values.shape)
-    for label in np.unique(labels):
-        rows = labels == label
-        out[rows] = standardise(values[rows]).values
-    return out
-
-
 def fit_components(z: Floats, k: int) -> Floats:
     """The leading right singular vectors of z (n, g), orthonormal rows of a (min(k, n, g), g) array.
 
@@ -131,22 +108,3 @@ def min_max(counts: Counts) -> tuple[Floats, Floats, Floats]:
     low, high = values.min(axis=0), values.max(axis=0)
     scaled = np.divide(values - low, high - low, out=np.zeros_like(values), where=high > low)
     return scaled, low, high
-
-
-def from_min_max(scaled: Floats, low: Floats, high: Floats) -> Floats:
-    """The inverse of `min_max` for (n, g) values and (g,) limits."""
-    out: Floats = np.asarray(scaled, dtype=np.float64) * (high - low) + low
-    return out
-
-
-def indicator(labels: Ints, groups: int) -> sparse.csr_matrix:
-    """The (groups, n) matrix whose product with (n, g) sums rows by label; negative labels belong nowhere."""
-    rows = np.flatnonzero(labels >= 0)
-    ones = np.ones(len(rows))
-    return sparse.csr_matrix((ones, (labels[rows], rows)), shape=(groups, len(labels)))
-
-
-def sum_rows(values: Counts, labels: Ints, groups: int) -> Counts:
-    """Sums (groups, g) of the rows of each label, sparse if `values` are; rows of negative label are left out."""
-    summed = indicator(labels, groups) @ values
-    return sparse.csr_matrix(summed) if sparse.issparse(summed) else np.asarray(summed)

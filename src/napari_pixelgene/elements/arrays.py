@@ -22,10 +22,3 @@ class LazyArray(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
     def __getitem__(self, key: Any, /) -> Any: ...
-
-
-@runtime_checkable
-class WritableArray(LazyArray, Protocol):
-    """A lazy array that also takes blocks: `out[region] = block`."""
-
-    def __setitem__(self, key: Any, value: Any, /) -> None: ...

@@ -17,8 +17,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 if TYPE_CHECKING:
     import torch
 
@@ -59,8 +57,3 @@ class Encoder(ABC):
         lies past its edge. Returns (n, rows, columns, channels) float32 for the superpixels of the tile
         without its halo, on the device of `rgb`.
         """
-
-
-def superpixels(pixels: int, superpixel_px: int = 16) -> int:
-    """Whole superpixels in a side of `pixels`."""
-    return int(np.floor_divide(pixels, superpixel_px))

@@ -15,7 +15,7 @@ from pydantic import Field
 from scipy import sparse
 
 from napari_pixelgene.arithmetic.regression import Ridge, fit_ridge
-from napari_pixelgene.arithmetic.targets import calibration, counts_from_log, fit_components, log1p_cp10k
+from napari_pixelgene.arithmetic.targets import calibration, counts_from_log, fit_components, log1p_cp10k, standardise
 from napari_pixelgene.models.base import Fitted, Model, Quantity, TrainingData, View
 from napari_pixelgene.progress import OnEvent, Progress
 from napari_pixelgene.settings import Section
@@ -102,11 +102,10 @@ class RidgeModel(Model):
     def fit(self, data: TrainingData, on_event: OnEvent) -> FittedRidge:
         """One closed-form fit a member, on its fit and stop units: nothing here needs stopping."""
         means = np.concatenate([np.asarray(s.pooling @ s.features, dtype=np.float64) for s in data.sections])
-        logs = [log1p_cp10k(s.counts, s.library) for s in data.sections]
+        logs = [standardise(log1p_cp10k(s.counts, s.library)) for s in data.sections]
         totals = [np.log(np.maximum(s.library, 1.0))[:, None] for s in data.sections]
-        moments = [(x.mean(0), np.maximum(x.std(0), 1e-8)) for x in logs]
-        z = np.concatenate([(x - m) / s for x, (m, s) in zip(logs, moments, strict=True)])
-        total_z = np.concatenate([(t - t.mean()) / max(t.std(), 1e-8) for t in totals])
+        z = np.concatenate([log.values for log in logs])
+        total_z = np.concatenate([standardise(t).values for t in totals])
         fits: list[tuple[FloatArray, FloatArray]] = []
         seen: dict[bytes, int] = {}  # members with the same units are the same: all of them where nothing is scored
         for member, rows in enumerate(data.fit | data.stop):
@@ -117,8 +116,8 @@ class RidgeModel(Model):
         arrays = {
             "weights": np.stack([w for w, _ in fits]),
             "intercept": np.stack([b for _, b in fits]),
-            "gene_mean": np.mean([m for m, _ in moments], axis=0),
-            "gene_sd": np.mean([s for _, s in moments], axis=0),
+            "gene_mean": np.mean([log.mean for log in logs], axis=0),
+            "gene_sd": np.mean([log.sd for log in logs], axis=0),
             "total": np.array([np.mean([t.mean() for t in totals]), np.mean([t.std() for t in totals])]),
             "unit_size": np.array([size.mean()]),
             "calibration": np.ones((data.members, len(data.genes))),

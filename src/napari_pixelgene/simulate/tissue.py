@@ -61,11 +61,6 @@ class Fields:
     fold: FloatArray  # 0..1
 
     @property
-    def in_wall(self) -> BoolArray:
-        """True in epithelium."""
-        return np.asarray((self.depth_um > 0) & (self.depth_um < self.wall_um))
-
-    @property
     def in_fat(self) -> BoolArray:
         """True in fat, which glands and their neighbourhood keep out of."""
         return np.asarray((self.fat > 0) & (self.depth_um < -12))

@@ -17,7 +17,7 @@ from scipy import sparse
 from napari_pixelgene.arithmetic.controls import noise_ceiling
 from napari_pixelgene.arithmetic.metrics import pearson, permuted_pearson, rmse, spearman
 from napari_pixelgene.arithmetic.regression import fit_ridge
-from napari_pixelgene.arithmetic.targets import PER, log1p_cp10k
+from napari_pixelgene.arithmetic.targets import PER, composition_log, log1p_cp10k
 from napari_pixelgene.elements.scores import QuantityScores, SectionScores
 from napari_pixelgene.settings import Section
 
@@ -155,9 +155,7 @@ def _with_log(predicted: Predicted) -> Predicted:
     """A pure model of counts has the composition of its counts divided by their own sum."""
     if predicted.log is not None:
         return predicted
-    positive = np.maximum(predicted.counts, 0.0)
-    share = positive / np.maximum(positive.sum(1, keepdims=True), 1e-12)
-    return Predicted(np.log1p(PER * share), predicted.counts)
+    return Predicted(composition_log(predicted.counts), predicted.counts)
 
 
 Maps = dict[str, tuple["FloatArray", "FloatArray"]]

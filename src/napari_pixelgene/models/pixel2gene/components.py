@@ -15,7 +15,7 @@ import torch
 from scipy import sparse
 
 from napari_pixelgene.arithmetic.metrics import pearson
-from napari_pixelgene.arithmetic.targets import calibration, fit_components, log1p_cp10k
+from napari_pixelgene.arithmetic.targets import calibration, fit_components, log1p_cp10k, standardise
 from napari_pixelgene.models.base import Plan, Scores, View
 from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
 
@@ -106,9 +106,9 @@ class ComponentsPlan(Plan):
 
 def plan_components(data: TrainingData, units: UnitFeatures, components: int) -> ComponentsPlan:
     """Work out the targets."""
-    logs = [log1p_cp10k(s.counts, s.library) for s in data.sections]
-    means, sds = np.array([x.mean(0) for x in logs]), np.array([_spread(x) for x in logs])
-    z = np.concatenate([(x - m) / s for x, m, s in zip(logs, means, sds, strict=True)])
+    logs = [standardise(log1p_cp10k(s.counts, s.library)) for s in data.sections]
+    z = np.concatenate([log.values for log in logs])
+    gene_mean, gene_sd = (np.mean([getattr(log, k) for log in logs], axis=0) for k in ("mean", "sd"))
     totals = [np.log(np.maximum(s.library, 1.0)) for s in data.sections]
     total_z = np.concatenate([(t - t.mean()) / max(t.std(), 1e-8) for t in totals])
     k = min(components, int(data.fit.sum(1).min()), z.shape[1])
@@ -120,13 +120,8 @@ def plan_components(data: TrainingData, units: UnitFeatures, components: int) ->
     total = np.array([np.mean([t.mean() for t in totals]), np.mean([t.std() for t in totals])])
     return ComponentsPlan(
         units, targets.astype(data.sections[0].features.dtype), z, np.stack(basis), scale,
-        means.mean(0), sds.mean(0), total, float(units.size.mean()), data.fit, data.stop,
+        gene_mean, gene_sd, total, float(units.size.mean()), data.fit, data.stop,
     )  # fmt: skip
-
-
-def _spread(values: FloatArray) -> FloatArray:
-    sd = values.std(0)
-    return np.where(sd < 1e-8, 1.0, sd)
 
 
 def calibrated(fitted: Fitted, plan: ComponentsPlan, data: TrainingData) -> FloatArray:
