@@ -19,7 +19,7 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 # A real Xenium output folder and its H&E; put your own in their place.
 run = pg.simulate_run(folder / "simulated", SimulationSettings(width_um=700, height_um=560, genes=24, hidden_genes=8))
 
-section = pg.import_xenium(folder / "simulated.section.zarr", bundle=run.bundle, he=run.he)
+section = pg.import_section(folder / "simulated.section.zarr", he=run.he, source=pg.XeniumSource(bundle=run.bundle))
 registration = pg.register_keypoints(section, run.keypoints)
 print(registration.recommendation)
 

@@ -77,7 +77,8 @@ def test_the_effective_settings_read_back(tmp_path: Path) -> None:
         ("patches = 9", "patches = 0", ("flow.toml", "features.patches")),
         ("patches = 9", "patches = ", ("flow.toml", "line 19")),
         ('run = "first"\n', "", ("flow.toml", "fit.run")),
-        ('kind = "image"', 'kind = "xenium"', ("flow.toml", "register.section")),
+        ('kind = "image"', 'kind = "xenium"', ("flow.toml", "import.bundle")),
+        ('kind = "image"', 'kind = "xenium"\nbundle = "b/outs"', ("flow.toml", "register.section")),
         ('kind = "image"', 'kind = "tiff"', ("flow.toml", "import.kind")),
     ],
 )

@@ -12,9 +12,10 @@ from napari_pixelgene.elements.expression import Expression
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.pipeline.aligning import register_matrix
-from napari_pixelgene.pipeline.importing import import_xenium
+from napari_pixelgene.pipeline.importing import import_section
 from napari_pixelgene.pipeline.showing import ShownSection
 from napari_pixelgene.pipeline.slide import grid_of
+from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.simulate.run import SimulatedRun
 from napari_pixelgene.stages.warping import warped_pyramid
 from napari_pixelgene.store.maps import begin_maps
@@ -82,7 +83,9 @@ def marked_maps(nucleus_um: np.ndarray) -> Expression:
 @pytest.fixture(scope="session")
 def small_section(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) -> Path:
     """The simulated run imported and registered, with maps of two genes: a ramp, and a larger one across."""
-    store = import_xenium(tmp_path_factory.mktemp("gui") / "small.section.zarr", small_run.bundle, small_run.he)
+    store = import_section(
+        tmp_path_factory.mktemp("gui") / "small.section.zarr", small_run.he, XeniumSource(bundle=small_run.bundle)
+    )
     register_matrix(store, small_run.folder / "he_imagealignment.csv")
     write_maps(store)
     return store.path

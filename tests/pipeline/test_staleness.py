@@ -11,8 +11,9 @@ import pytest
 from napari_pixelgene.elements.alignment import Keypoints
 from napari_pixelgene.pipeline.aligning import register_keypoints
 from napari_pixelgene.pipeline.describing import stale
-from napari_pixelgene.pipeline.importing import import_xenium
+from napari_pixelgene.pipeline.importing import import_section
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
+from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.progress import Note
 from napari_pixelgene.readers.alignments import read_alignment
 from napari_pixelgene.simulate.run import SimulatedRun
@@ -21,7 +22,7 @@ from napari_pixelgene.stages.folds import FoldSettings
 
 @pytest.mark.slow
 def test_another_transform_makes_bins_runs_and_maps_stale(tmp_path: Path, small_run: SimulatedRun) -> None:
-    store = import_xenium(tmp_path / "a.section.zarr", small_run.bundle, small_run.he)
+    store = import_section(tmp_path / "a.section.zarr", small_run.he, XeniumSource(bundle=small_run.bundle))
     register_keypoints(store, small_run.keypoints)
     settings = FitSettings(
         genes="panel",

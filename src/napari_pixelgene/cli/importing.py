@@ -1,17 +1,22 @@
-"""`pixelgene import`: files into a section."""
+"""`pixelgene import`: files into a section. The options of a kind are the fields of its source."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, default, of
-from napari_pixelgene.pipeline import importing
-from napari_pixelgene.pipeline.importing import ImportSettings
-from napari_pixelgene.store.section import SectionStore
+from napari_pixelgene.pipeline.importing import ImportSettings, import_section
+from napari_pixelgene.pipeline.slide import is_placed, require_capture
+from napari_pixelgene.pipeline.sources.base import Source
+from napari_pixelgene.pipeline.sources.legacy_st import LegacyStSource
+from napari_pixelgene.pipeline.sources.xenium import XeniumSource
+
+# A source's fields as options of the command, each with the words of its description.
+_FIELDS = Parameter(name="*")
 
 
 @Parameter(name="*")
@@ -19,53 +24,45 @@ from napari_pixelgene.store.section import SectionStore
 class Slide:
     """What every import takes."""
 
-    he: Annotated[Path, Parameter(help="The H&E: OME-TIFF, SVS, TIFF, JPEG or PNG.")]
+    he: Annotated[
+        Path | None, Parameter(help="The H&E: OME-TIFF, SVS, TIFF, JPEG or PNG; may be left out where the run has one.")
+    ] = None
     mpp: Annotated[float | None, of(ImportSettings, "mpp")] = None
     work_mpp: Annotated[float, of(ImportSettings, "work_mpp")] = default(ImportSettings, "work_mpp")
+    name: Annotated[str, of(ImportSettings, "name")] = ""
     overwrite: Overwrite = False
 
-    def settings(self, **more: Any) -> ImportSettings:
-        """With what the kind of capture asks for."""
-        return ImportSettings.make({"mpp": self.mpp, "work_mpp": self.work_mpp, **more})
+
+_SLIDE = Slide()
 
 
 def import_st(
-    section: SectionPath,
-    *,
-    slide: Slide,
-    counts: Annotated[Path, Parameter(help="Table of counts: spots down, genes across (TSV, may be gzipped).")],
-    spots: Annotated[Path, Parameter(help="Table of spots: x, y, pixel_x, pixel_y (TSV).")],
-    spot_diameter_um: Annotated[float | None, of(ImportSettings, "spot_diameter_um")] = None,
-    name: Annotated[str, of(ImportSettings, "name")] = "",
-    terminal: Listener,
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[LegacyStSource, _FIELDS], terminal: Listener
 ) -> None:
     """A section from an H&E and a legacy Spatial Transcriptomics table."""
-    settings = slide.settings(spot_diameter_um=spot_diameter_um, name=name)
-    made = importing.import_st(section, slide.he, counts, spots, settings, terminal, slide.overwrite)
-    _tell(made, terminal, f"pixelgene fit --train {made.path.name} --run RUN")
+    _import(section, slide, source, terminal)
 
 
 def import_xenium(
-    section: SectionPath,
-    *,
-    slide: Slide,
-    bundle: Annotated[Path, Parameter(help="The run's output folder (the one with experiment.xenium).")],
-    min_qv: Annotated[float, of(ImportSettings, "min_qv")] = default(ImportSettings, "min_qv"),
-    name: Annotated[str, of(ImportSettings, "name")] = "",
-    terminal: Listener,
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[XeniumSource, _FIELDS], terminal: Listener
 ) -> None:
     """A section from an H&E and a Xenium output folder."""
-    settings = slide.settings(min_qv=min_qv, name=name)
-    made = importing.import_xenium(section, bundle, slide.he, settings, terminal, slide.overwrite)
-    _tell(made, terminal, f"pixelgene register {made.path.name} --keypoints FILE   (or --matrix FILE)")
+    _import(section, slide, source, terminal)
 
 
-def import_image(section: SectionPath, *, slide: Slide, terminal: Listener) -> None:
+def import_image(section: SectionPath, *, slide: Slide = _SLIDE, terminal: Listener) -> None:
     """A section from an H&E alone, to be predicted on."""
-    made = importing.import_image(section, slide.he, slide.settings(), terminal, slide.overwrite)
-    _tell(made, terminal, f"pixelgene predict {made.path.name} --run RUN --from SECTION")
+    _import(section, slide, None, terminal)
 
 
-def _tell(made: SectionStore, terminal: Listener, following: str) -> None:
+def _import(section: Path, slide: Slide, source: Source | None, terminal: Listener) -> None:
+    settings = ImportSettings.make({"mpp": slide.mpp, "work_mpp": slide.work_mpp, "name": slide.name})
+    made = import_section(section, slide.he, source, settings, terminal, slide.overwrite)
+    if source is None:
+        following = f"pixelgene predict {made.path.name} --run RUN --from SECTION"
+    elif is_placed(require_capture(made)):
+        following = f"pixelgene fit --train {made.path.name} --run RUN"
+    else:
+        following = f"pixelgene register {made.path.name} --keypoints FILE   (or --matrix FILE)"
     values = {"section": str(made.path), "captures": made.captures(), "mpp": made.meta()["mpp"]}
     terminal.result(values, f"{made.path.name} is imported. Next: {following}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,6 +53,7 @@ class Capture:
 
     `units` are measured units (legacy ST spots, Xenium cells), `transcripts` a stream of molecules;
     at least one is there. Xenium brings `morphology` (one `Image` a channel) and `stage_to_morphology`.
+    `facts` are numbers and words worth showing that lie in neither (cells, region, software).
     """
 
     name: str
@@ -63,3 +65,4 @@ class Capture:
     stage_to_morphology: Transform | None = None
     to_he: Transform | None = None  # from the frame of the units or transcripts, once registered
     keypoints: Keypoints | None = None
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_pixelgene.elements.alignment import Keypoints, Registration, Transform
 from napari_pixelgene.errors import RegistrationError, StoreError
-from napari_pixelgene.pipeline.slide import open_morphology, open_slide, require_capture
+from napari_pixelgene.pipeline.slide import is_on_slide, open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.alignments import (
     Direction,
@@ -48,7 +48,7 @@ def register_keypoints(
     pairs = _keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
     source = keypoints if isinstance(keypoints, Path) else None
     with _named(source):
-        registration = register(pairs, settings, float(store.meta()["mpp"]), _moving_mpp(found), on_event)
+        registration = register(pairs, settings, float(store.meta()["mpp"]), _moving_mpp(found, pairs), on_event)
     inputs = {"import": found.fingerprint, "keypoints": _hash(pairs)}
     _store(store, found, pairs, registration.transform, provenance.fingerprint(settings, inputs))
     _record(store, found, settings.model_dump(), inputs, start)
@@ -125,7 +125,7 @@ def _named(file: Path | None) -> Iterator[None]:
 
 def _require_run(store: SectionStore, capture: str | None) -> StoredCapture:
     found = require_capture(store, capture)
-    if found.stage_to_morphology is None and found.transcripts is None:
+    if is_on_slide(found):
         raise StoreError(
             f"The capture '{found.name}' of {store.path.name} is in H&E pixels already.", "It needs no registration."
         )
@@ -139,8 +139,10 @@ def _keypoints(path: Path) -> Keypoints:
     return read
 
 
-def _moving_mpp(capture: StoredCapture) -> float | None:
-    """µm per morphology pixel, from the run's own matrix."""
+def _moving_mpp(capture: StoredCapture, pairs: Keypoints) -> float | None:
+    """µm per unit of the moving frame: of morphology pixels from the run's own matrix."""
+    if pairs.moving_frame == "stage_um":
+        return 1.0
     if capture.stage_to_morphology is None:
         return None
     return float(1.0 / capture.stage_to_morphology.matrix[0, 0])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pixelgene.errors import SettingsError
-from napari_pixelgene.pipeline.slide import is_streamed, require_capture, to_he_um
+from napari_pixelgene.pipeline.slide import require_capture, to_he_um
 from napari_pixelgene.readers.gene_list import read_gene_list
 from napari_pixelgene.stages.genes import require_form
 from napari_pixelgene.store.references import references
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def require_placed(store: SectionStore) -> StoredCapture:
     """The capture of a section that has counts, and a place for them on the slide."""
     capture = require_capture(store)
-    if is_streamed(capture):
-        to_he_um(store, capture, "stage_um")
+    to_he_um(store, capture, capture.frame)
     return capture
 
 

@@ -2,7 +2,7 @@
 
     [[import]]                       # as often as there are sections
     section = "A.section.zarr"
-    kind = "xenium"                  # or "st", "image"
+    kind = "xenium"                  # or "st", …, "image"
     he = "he.ome.tif"
     bundle = "outs"
 
@@ -24,13 +24,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from napari_pixelgene.errors import SettingsError, unknown_name
 from napari_pixelgene.pipeline.importing import ImportSettings
 from napari_pixelgene.pipeline.learning import FitSettings
+from napari_pixelgene.pipeline.sources.base import Source
+from napari_pixelgene.pipeline.sources.registry import SOURCES, source_class
 from napari_pixelgene.readers.alignments import Direction
 from napari_pixelgene.settings import Section, read_toml
 from napari_pixelgene.stages.evaluation import EvaluationSettings
@@ -39,6 +41,8 @@ from napari_pixelgene.stages.registration import RegistrationSettings
 from napari_pixelgene.stages.tissue import TissueSettings
 
 S = TypeVar("S", bound=Section)
+# The kind of an import without a run.
+IMAGE = "image"
 
 
 class Step(Section):
@@ -52,15 +56,13 @@ class Step(Section):
 
 
 class ImportStep(ImportSettings, Step):
-    """[[import]]: files into a section."""
+    """[[import]]: files into a section. In the file the fields of the source stand among the others."""
 
-    places: ClassVar[tuple[str, ...]] = ("section", "he", "bundle", "counts", "spots")
+    places: ClassVar[tuple[str, ...]] = ("section", "he")
     section: Path = Field(description="The section to make: NAME.section.zarr.")
-    kind: Literal["xenium", "st", "image"] = Field(description="xenium, st (legacy tables) or image (H&E alone).")
-    he: Path = Field(description="The H&E.")
-    bundle: Path | None = Field(None, description="The run's output folder (xenium).")
-    counts: Path | None = Field(None, description="Table of counts (st).")
-    spots: Path | None = Field(None, description="Table of spots (st).")
+    kind: str = Field(description="What the run is (see `pixelgene import --help`), or image for an H&E alone.")
+    he: Path | None = Field(None, description="The H&E; may be left out where the run brings one.")
+    source: SerializeAsAny[Source] | None = Field(None, description="The run's files.")
 
 
 class RegisterStep(RegistrationSettings, Step):
@@ -173,11 +175,27 @@ def _parse(raw: Mapping[str, Any], folder: Path) -> RunConfig:
 
 
 def _step(kind: type[Step], name: str, table: Mapping[str, Any], folder: Path) -> Step:
+    if kind is ImportStep:
+        table = _with_source(table, name, folder)
     placed = {key: _placed(value, folder) if key in kind.places else value for key, value in table.items()}
     genes = placed.get("genes")
     if isinstance(genes, str) and genes.startswith("file:"):
         placed["genes"] = f"file:{folder / genes.removeprefix('file:')}"
     return kind.make(placed, where=name)
+
+
+def _with_source(table: Mapping[str, Any], where: str, folder: Path) -> dict[str, Any]:
+    """The table of an import with the fields of its source gathered into one."""
+    kind = table.get("kind")
+    if kind is None or kind == IMAGE:
+        return dict(table)
+    if kind not in SOURCES:
+        raise unknown_name("kind", f"{where}.kind = {kind}", [*SOURCES, IMAGE])
+    found = source_class(kind)
+    own = {key: value for key, value in table.items() if key not in ImportStep.model_fields}
+    places = {key: _placed(value, folder) if key in found.places else value for key, value in own.items()}
+    source = found.make(places, where)
+    return {**{key: value for key, value in table.items() if key not in own}, "source": source}
 
 
 def _placed(value: Any, folder: Path) -> Any:
@@ -189,7 +207,7 @@ def _placed(value: Any, folder: Path) -> Any:
 def _complete(config: RunConfig) -> RunConfig:
     """Fill in what can only mean one thing."""
     sections = tuple(step.section for step in config.imports)
-    counted = tuple(step.section for step in config.imports if step.kind != "image")
+    counted = tuple(step.section for step in config.imports if step.kind != IMAGE)
     config = replace(
         config,
         register=tuple(_of_section(s, "register", counted) for s in config.register),
@@ -240,7 +258,8 @@ def _written(name: str) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
-    return value.model_dump(mode="json", exclude_none=True)
+    table: dict[str, Any] = value.model_dump(mode="json", exclude_none=True)
+    return {**table, **table.pop("source", {})} if isinstance(value, ImportStep) else table
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:

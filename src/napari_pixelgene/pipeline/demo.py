@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pixelgene.pipeline.aligning import register_keypoints
 from napari_pixelgene.pipeline.held_out import shown_and_hidden
-from napari_pixelgene.pipeline.importing import import_xenium
+from napari_pixelgene.pipeline.importing import import_section
 from napari_pixelgene.pipeline.judging import evaluate, write_metrics
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
 from napari_pixelgene.pipeline.preparing import ensure_bins, ensure_features, ensure_tissue
 from napari_pixelgene.pipeline.reporting import Told, report_content
 from napari_pixelgene.pipeline.slide import require_capture
+from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.pipeline.window import STAGE as WINDOW
 from napari_pixelgene.pipeline.window import leave_open, person_is_there, save_screenshot
 from napari_pixelgene.progress import Event, Note, OnEvent, silent
@@ -121,7 +122,12 @@ def run_demo_with(folder: Path, settings: DemoSettings, on_event: OnEvent = sile
     with diary.stage("simulate"):
         _simulate(folder, settings, on_event)
     with diary.stage("import"):
-        store = import_xenium(folder / SECTION, _bundle(folder), folder / "simulation" / "he.ome.tif", None, on_event)
+        store = import_section(
+            folder / SECTION,
+            folder / "simulation" / "he.ome.tif",
+            XeniumSource(bundle=_bundle(folder)),
+            on_event=on_event,
+        )
     with diary.stage("register"):
         registration = register_keypoints(store, folder / "simulation" / "keypoints.csv", on_event=on_event)
     with diary.stage("tissue"):

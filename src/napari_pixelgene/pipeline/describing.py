@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_pixelgene.pipeline.preparing import MASK, SLIDE, tissue_hash, transform_hashes
-from napari_pixelgene.pipeline.slide import HE, slide_hash
+from napari_pixelgene.pipeline.slide import HE, is_placed, slide_hash
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.maps import maps_attributes
@@ -72,7 +72,8 @@ def _capture(store: SectionStore, name: str) -> dict[str, Any]:
         "genes": len(found.genes),
         "units": found.units_count,
         "transcripts": found.transcripts["rows"] if found.transcripts else None,
-        "registered": found.transcripts is None or found.to_he is not None,
+        "registered": is_placed(found),
+        "facts": dict(found.facts),
     }
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from napari_pixelgene.elements.capture import Capture
 from napari_pixelgene.elements.grid import WORK_MPP, Grid
-from napari_pixelgene.errors import StoreError
+from napari_pixelgene.errors import InputError, StoreError
 from napari_pixelgene.pipeline.slide import HE
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.images import needs_pyramid, read_image
-from napari_pixelgene.readers.legacy_st import read_legacy_st
-from napari_pixelgene.readers.xenium import find_bundle, read_xenium
 from napari_pixelgene.settings import Section
 from napari_pixelgene.stages.checks import check_on_tissue, check_pitch, check_pixel_size, check_placement
 from napari_pixelgene.stages.tissue import find_tissue
@@ -27,7 +24,9 @@ from napari_pixelgene.store.references import content_hash, reference, set_refer
 from napari_pixelgene.store.section import SectionStore, require_suffix
 
 if TYPE_CHECKING:
+    from napari_pixelgene.elements.capture import Capture
     from napari_pixelgene.elements.image import Image
+    from napari_pixelgene.pipeline.sources.base import SlideFile, Source
     from napari_pixelgene.store.references import Reference
 
 STAGE = "import"
@@ -38,58 +37,77 @@ class ImportSettings(Section):
 
     mpp: float | None = Field(None, gt=0, description="µm per pixel of the H&E; needed where the file does not say.")
     work_mpp: float = Field(WORK_MPP, gt=0, description="µm per work pixel; 16 of them are a superpixel.")
-    min_qv: float = Field(20.0, ge=0, description="Transcripts of lower quality are left out (Xenium; 10x use 20).")
-    spot_diameter_um: float | None = Field(None, gt=0, description="Diameter of a spot in µm (spot tables).")
     name: str = Field("", description="Name of the capture; taken from the files when empty.")
 
 
-def import_image(
-    path: Path, he: Path, settings: ImportSettings | None = None, on_event: OnEvent = silent, overwrite: bool = False
-) -> SectionStore:
-    """A section without captures: it can be predicted on, and everything that needs counts says so."""
-    return _import(path, he, settings or ImportSettings(), {}, lambda image: (None, {}), on_event, overwrite)
-
-
-def import_st(
+def import_section(
     path: Path,
-    he: Path,
-    counts: Path,
-    spots: Path,
-    settings: ImportSettings,
-    on_event: OnEvent = silent,
-    overwrite: bool = False,
-) -> SectionStore:
-    """A section from an H&E and a legacy Spatial Transcriptomics table."""
-    if settings.spot_diameter_um is None:
-        raise StoreError("The diameter of a spot is not given.", "Give it with --spot-diameter-um (legacy ST: 100).")
-    diameter = settings.spot_diameter_um
-
-    def capture(image: Image) -> tuple[Capture, dict[str, Path]]:
-        found = read_legacy_st(counts, spots, diameter, settings.name or "st", on_event)
-        _check_place(found, image, settings, on_event)
-        return found, {"counts": counts, "spots": spots}
-
-    return _import(path, he, settings, {"counts": counts, "spots": spots}, capture, on_event, overwrite)
-
-
-def import_xenium(
-    path: Path,
-    bundle: Path,
-    he: Path,
+    he: Path | None = None,
+    source: Source | None = None,
     settings: ImportSettings | None = None,
     on_event: OnEvent = silent,
     overwrite: bool = False,
 ) -> SectionStore:
-    """A section from an H&E and a Xenium output folder; it is registered next."""
-    settings = settings or ImportSettings()
-    experiment = find_bundle(bundle) / "experiment.xenium"
+    """A section from an H&E and the run that `source` describes; `he` may be left out where the run brings one.
 
-    def capture(image: Image) -> tuple[Capture, dict[str, Path]]:
-        found = read_xenium(bundle, on_event, min_qv=settings.min_qv, name=settings.name)
-        assert found.transcripts is not None
-        return found, {"bundle": experiment, "transcripts": found.transcripts.path}
+    Without a source it is an H&E alone: it can be predicted on, and everything that needs counts says so.
+    What was imported from the same files before is left as it is. Raises PixelGeneError before anything is written.
+    """
+    start = time.monotonic()
+    path, settings = Path(path), settings or ImportSettings()
+    require_suffix(path)
+    slide = _slide(he, source)
+    image = read_image(slide.path, settings.mpp or slide.mpp, on_event)
+    check_pixel_size(image.require_mpp(), on_event)
+    files = source.files() if source is not None else {}
+    refs = {key: reference(file, path) for key, file in files.items()}
+    he_reference = reference(image, path)
+    inputs = {key: content_hash(ref) for key, ref in {HE: he_reference, **refs}.items()}
+    fingerprint = provenance.fingerprint({**settings.model_dump(), **_chosen(source)}, inputs)
+    finished = _finished(path, fingerprint, overwrite)
+    if finished is not None:
+        on_event(Note(f"{path.name} was imported from these files before; nothing to do.", stage=STAGE))
+        return finished
+    capture = _read(source, image, settings, on_event)  # every fault of the files is found before anything is written
+    store = _begin(path, fingerprint, overwrite)
+    _write_slide(store, image, settings, he_reference, on_event)
+    if capture is not None and source is not None:
+        write_capture(store, capture, refs, fingerprint, source.plain())
+    store.update_meta(STAGE, {"finished": True, "fingerprint": fingerprint, "settings": settings.model_dump()})
+    provenance.record(
+        store, STAGE, fingerprint, settings, inputs, time.monotonic() - start, provenance.versions("tifffile", "zarr")
+    )
+    return store
 
-    return _import(path, he, settings, {"bundle": experiment}, capture, on_event, overwrite)
+
+def _slide(he: Path | None, source: Source | None) -> SlideFile:
+    from napari_pixelgene.pipeline.sources.base import SlideFile
+
+    found = source.slide() if source is not None else None
+    if he is not None:
+        return found if found is not None and found.path == Path(he) else SlideFile(Path(he))
+    if found is None:
+        what = f"This {source.title} run brings no H&E" if source is not None else "No H&E is given"
+        raise InputError(f"{what}.", "Name the H&E image with --he.")
+    return found
+
+
+def _chosen(source: Source | None) -> dict[str, Any]:
+    """The source's settings apart from where its files lie."""
+    if source is None:
+        return {}
+    return {key: value for key, value in source.plain().items() if key not in source.places}
+
+
+def _read(source: Source | None, image: Image, settings: ImportSettings, on_event: OnEvent) -> Capture | None:
+    if source is None:
+        return None
+    found = source.read(image, on_event)
+    if settings.name:
+        found = replace(found, name=settings.name)
+    if found.units is not None and found.units.frame in ("he_px", "he_um"):
+        _check_place(found, image, settings, on_event)
+    return found
 
 
 def _check_place(capture: Capture, image: Image, settings: ImportSettings, on_event: OnEvent) -> None:
@@ -98,46 +116,10 @@ def _check_place(capture: Capture, image: Image, settings: ImportSettings, on_ev
     assert units is not None
     grid = Grid.of_image(image, settings.work_mpp)
     mpp = image.require_mpp()
-    xy_um = units.xy * mpp
+    xy_um = units.xy * (mpp if units.frame == "he_px" else 1.0)
     check_pitch(xy_um, units.footprint, mpp)
     check_placement(xy_um, units.ids, grid, on_event)
     check_on_tissue(xy_um, grid, find_tissue(image, grid, on_event=on_event), on_event)
-
-
-Read = Callable[["Image"], tuple[Capture | None, dict[str, Path]]]
-
-
-def _import(
-    path: Path,
-    he: Path,
-    settings: ImportSettings,
-    files: Mapping[str, Path],
-    capture_of: Read,
-    on_event: OnEvent,
-    overwrite: bool,
-) -> SectionStore:
-    start = time.monotonic()
-    path = Path(path)
-    require_suffix(path)
-    image = read_image(he, settings.mpp, on_event)
-    check_pixel_size(image.require_mpp(), on_event)
-    he_reference = reference(image, path)
-    inputs = {HE: content_hash(he_reference), **{k: content_hash(reference(f, path)) for k, f in files.items()}}
-    fingerprint = provenance.fingerprint(settings, inputs)
-    finished = _finished(path, fingerprint, overwrite)
-    if finished is not None:
-        on_event(Note(f"{path.name} was imported from these files before; nothing to do.", stage=STAGE))
-        return finished
-    capture, captured_files = capture_of(image)  # every fault of the files is found before anything is written
-    store = _begin(path, fingerprint, overwrite)
-    _write_slide(store, image, settings, he_reference, on_event)
-    if capture is not None:
-        write_capture(store, capture, {k: reference(f, path) for k, f in captured_files.items()}, fingerprint)
-    store.update_meta(STAGE, {"finished": True, "fingerprint": fingerprint, "settings": settings.model_dump()})
-    provenance.record(
-        store, STAGE, fingerprint, settings, inputs, time.monotonic() - start, provenance.versions("tifffile", "zarr")
-    )
-    return store
 
 
 def _write_slide(

@@ -25,7 +25,7 @@ from napari_pixelgene.pipeline.beforehand import (
     superpixel_um,
 )
 from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, ensure_tissue
-from napari_pixelgene.pipeline.slide import grid_of, require_capture
+from napari_pixelgene.pipeline.slide import grid_of, is_placed, require_capture
 from napari_pixelgene.pipeline.training_data import (
     Measured,
     gene_statistics,
@@ -238,7 +238,7 @@ def check_needs(model: Model) -> None:
 
 def _measured_layer(store: SectionStore, grid: Grid, on_event: OnEvent) -> Array:
     """(rows, columns): measured, dropped by a filter, never measured."""
-    if store.captures() and _registered(store):
+    if store.captures() and is_placed(require_capture(store)):
         return measured_units(store, on_event=on_event).layer
     return np.zeros(grid.yx_shape, dtype=np.uint8)
 
@@ -246,12 +246,6 @@ def _measured_layer(store: SectionStore, grid: Grid, on_event: OnEvent) -> Array
 def fitted_settings(meta: Mapping[str, Any]) -> Section:
     """The model's settings of a stored run."""
     return model_class(meta["model"]).Settings.make(meta["model_settings"])
-
-
-def _registered(store: SectionStore) -> bool:
-    """Whether the capture has a place on the slide."""
-    capture = require_capture(store)
-    return capture.transcripts is None or capture.to_he is not None
 
 
 def _check_channels(features: Features, meta: Mapping[str, Any], run: str) -> None:
@@ -330,9 +324,7 @@ def _fingerprint(stores: Sequence[SectionStore], settings: FitSettings, genes: G
     chosen.pop("device")  # the same run on another device is the same run
     inputs: dict[str, str] = {"kind": kind, "genes": ",".join(genes.symbols)}
     for i, store in enumerate(stores):
-        capture = require_capture(store)
-        bins = provenance.made_with(store, "captures", capture.name, "bins")
-        inputs[f"counts/{i}"] = bins or capture.fingerprint
+        inputs[f"counts/{i}"] = provenance.fingerprint({}, counts_inputs(store))
         inputs[f"features/{i}"] = features_fingerprint(store, settings.features.encoder)
     return provenance.fingerprint(chosen, inputs)
 

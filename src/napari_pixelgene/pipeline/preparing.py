@@ -14,9 +14,11 @@ from napari_pixelgene.encoders.registry import get_encoder
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.slide import (
     grid_of,
+    is_on_slide,
+    is_placed,
     is_streamed,
     open_slide,
-    reopen_xenium,
+    reopen,
     require_capture,
     slide_hash,
     to_he_um,
@@ -121,9 +123,9 @@ def ensure_bins(store: SectionStore, capture: StoredCapture, on_event: OnEvent =
     if provenance.made_with(store, "captures", capture.name, "bins") == fingerprint:
         return read_bins(store, capture.name)
     start = time.monotonic()
-    transcripts = reopen_xenium(store, capture, on_event).transcripts
+    transcripts = reopen(store, capture, on_event).transcripts
     assert transcripts is not None
-    binned = bin_transcripts(transcripts, to_he_um(store, capture, "stage_um"), grid_of(store), on_event)
+    binned = bin_transcripts(transcripts, to_he_um(store, capture, capture.frame), grid_of(store), on_event)
     write_bins(store, capture.name, binned.bins, fingerprint, binned.notes)
     provenance.record(
         store, key, fingerprint, {}, inputs, time.monotonic() - start, provenance.versions("polars", "pyarrow")
@@ -136,11 +138,12 @@ def counts_inputs(store: SectionStore) -> dict[str, str]:
     if not store.captures():
         return {}
     capture = require_capture(store)
-    if not is_streamed(capture):
+    if is_on_slide(capture) and not is_streamed(capture):
         return {"import": capture.fingerprint}
-    if capture.to_he is None:
+    if not is_placed(capture):
         return {}
-    return {f"{BINNING}/{capture.name}": provenance.fingerprint({}, _bins_inputs(store, capture))}
+    inputs = _bins_inputs(store, capture)
+    return {f"{BINNING}/{capture.name}": provenance.fingerprint({}, inputs)} if is_streamed(capture) else inputs
 
 
 def transform_hashes(store: SectionStore) -> dict[str, str]:
@@ -149,12 +152,12 @@ def transform_hashes(store: SectionStore) -> dict[str, str]:
     return {
         f"transform/{c.name}": _bins_inputs(store, c)[f"transform/{c.name}"]
         for c in captures
-        if is_streamed(c) and c.to_he is not None
+        if not is_on_slide(c) and c.to_he is not None
     }
 
 
 def _bins_inputs(store: SectionStore, capture: StoredCapture) -> dict[str, str]:
-    matrix = to_he_um(store, capture, "stage_um").matrix
+    matrix = to_he_um(store, capture, capture.frame).matrix
     hashed = provenance.fingerprint({}, {"matrix": str(matrix.round(12).tolist())})
     return {"import": capture.fingerprint, f"transform/{capture.name}": hashed}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
 from napari_pixelgene.pipeline.config import ImportStep, RegisterStep, RunConfig, TissueStep, to_toml
-from napari_pixelgene.pipeline.importing import ImportSettings, import_image, import_st, import_xenium
+from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.judging import evaluate, write_metrics
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
 from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
@@ -38,21 +37,7 @@ def run_config(config: RunConfig, on_event: OnEvent = silent, overwrite: bool = 
 
 
 def _import(step: ImportStep, on_event: OnEvent, overwrite: bool) -> SectionStore:
-    settings = step.part(ImportSettings)
-    if step.kind == "xenium":
-        bundle = _given(step, "bundle")
-        return import_xenium(step.section, bundle, step.he, settings, on_event, overwrite)
-    if step.kind == "st":
-        counts, spots = _given(step, "counts"), _given(step, "spots")
-        return import_st(step.section, step.he, counts, spots, settings, on_event, overwrite)
-    return import_image(step.section, step.he, settings, on_event, overwrite)
-
-
-def _given(step: ImportStep, name: str) -> Path:
-    value: Path | None = getattr(step, name)
-    if value is None:
-        raise SettingsError(f"'import.{name}' of {step.section.name} is not given.", f"kind = '{step.kind}' needs it.")
-    return value
+    return import_section(step.section, step.he, step.source, step.part(ImportSettings), on_event, overwrite)
 
 
 def _register(step: RegisterStep, on_event: OnEvent) -> None:

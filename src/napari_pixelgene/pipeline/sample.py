@@ -11,8 +11,9 @@ from pathlib import Path
 
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.pipeline.aligning import register_keypoints
-from napari_pixelgene.pipeline.importing import import_xenium
+from napari_pixelgene.pipeline.importing import import_section
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
+from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.progress import Event, OnEvent, silent
 from napari_pixelgene.simulate.run import simulate_run
 from napari_pixelgene.simulate.settings import SimulationSettings
@@ -46,7 +47,7 @@ def make_sample(
 ) -> Path:
     """Write the run, the slide and the section with maps into `folder`; gives the section. Half a minute's work."""
     made = simulate_run(folder, tissue, on_event)
-    store = import_xenium(folder / SECTION, made.bundle, made.he, on_event=on_event, overwrite=True)
+    store = import_section(folder / SECTION, made.he, XeniumSource(bundle=made.bundle), None, on_event, overwrite=True)
     register_keypoints(store, made.keypoints, RegistrationSettings(kind="homography"), on_event=on_event)
     fit([store], RUN, learning, on_event)
     predict(store, RUN, on_event=on_event)

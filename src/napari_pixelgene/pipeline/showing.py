@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_pixelgene.errors import PixelGeneError
-from napari_pixelgene.pipeline.slide import open_slide, require_capture
+from napari_pixelgene.pipeline.slide import open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
-from napari_pixelgene.readers.xenium import read_morphology
 from napari_pixelgene.stages.warping import warped_pyramid
 from napari_pixelgene.store.maps import read_maps
-from napari_pixelgene.store.references import require_reference
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +44,7 @@ def open_section(store: SectionStore, on_event: OnEvent = silent) -> ShownSectio
 def _drawn(store: SectionStore, name: str, he: Image, on_event: OnEvent) -> tuple[Image, ...]:
     """A capture's morphology channels, warped onto the H&E."""
     capture = require_capture(store, name)
-    if "bundle" not in capture.references:
+    if capture.stage_to_morphology is None:
         return ()
     to_he = morphology_to_he(capture)
     if to_he is None:
@@ -54,7 +52,7 @@ def _drawn(store: SectionStore, name: str, he: Image, on_event: OnEvent) -> tupl
         on_event(Note(f"{text} Register it: pixelgene register {store.path.name} --keypoints FILE.", "warning"))
         return ()
     try:
-        channels = read_morphology(require_reference(store, f"captures/{name}/bundle").parent, on_event)
+        channels = open_morphology(store, capture, on_event)
     except PixelGeneError as error:  # the slide and the maps can be looked at all the same
         on_event(Note(f"The images of the run '{name}' are not shown. {error}", "warning"))
         return ()

@@ -11,9 +11,9 @@ from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.capture import Units
 from napari_pixelgene.elements.grid import WORK_MPP, Grid
 from napari_pixelgene.errors import StoreError
+from napari_pixelgene.pipeline.sources.registry import source_from
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.images import read_image
-from napari_pixelgene.readers.xenium import read_morphology, read_xenium
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.pyramids import read_pyramid
 from napari_pixelgene.store.references import content_hash, references, require_reference
@@ -21,6 +21,7 @@ from napari_pixelgene.store.references import content_hash, references, require_
 if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
     from napari_pixelgene.elements.image import Image
+    from napari_pixelgene.pipeline.sources.base import Source
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
@@ -58,18 +59,30 @@ def require_capture(store: SectionStore, name: str | None = None) -> StoredCaptu
     return read_capture(store, name or names[0])
 
 
-def reopen_xenium(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> Capture:
+def source_of(store: SectionStore, capture: StoredCapture) -> Source:
+    """The capture's source, its files where they lie now; a file that is gone or another one is an error."""
+    files = {key: require_reference(store, f"captures/{capture.name}/{key}") for key in capture.references}
+    return source_from(capture.source).moved(files)
+
+
+def reopen(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> Capture:
     """The run's files again, with the filters it was imported with."""
-    bundle = require_reference(store, f"captures/{capture.name}/bundle").parent
-    settings = store.meta()["import"]["settings"]
-    return read_xenium(bundle, on_event, min_qv=float(settings["min_qv"]), name=capture.name)
+    return replace(source_of(store, capture).read(open_slide(store), on_event), name=capture.name)
 
 
-def open_morphology(store: SectionStore, capture: StoredCapture) -> tuple[Image, ...]:
+def open_morphology(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> tuple[Image, ...]:
     """The run's morphology channels, lazily; none where it came without."""
-    if "bundle" not in capture.references:
-        return ()
-    return read_morphology(require_reference(store, f"captures/{capture.name}/bundle").parent)
+    return source_of(store, capture).morphology(on_event)
+
+
+def is_on_slide(capture: StoredCapture) -> bool:
+    """Whether its positions are those of the H&E by themselves, so that nothing is to be registered."""
+    return capture.frame in ("he_px", "he_um")
+
+
+def is_placed(capture: StoredCapture) -> bool:
+    """Whether it has a place on the slide, by itself or by a registration."""
+    return is_on_slide(capture) or capture.to_he is not None
 
 
 def is_streamed(capture: StoredCapture) -> bool:
@@ -83,6 +96,8 @@ def to_he_um(store: SectionStore, capture: StoredCapture, frame: str) -> Transfo
     scale = Transform(np.diag([mpp, mpp, 1.0]), "he_px", "he_um")
     if frame == "he_px":
         return scale
+    if frame == "he_um":
+        return Transform(np.eye(3), "he_um", "he_um")
     if capture.to_he is None:
         raise StoreError(
             f"The run '{capture.name}' of {store.path.name} is not registered to the H&E yet.",
@@ -90,8 +105,9 @@ def to_he_um(store: SectionStore, capture: StoredCapture, frame: str) -> Transfo
         )
     to_he = capture.to_he
     if to_he.source != frame:
-        assert capture.stage_to_morphology is not None
-        to_he = capture.stage_to_morphology.then(to_he)
+        between = capture.stage_to_morphology
+        assert between is not None
+        to_he = (between if between.source == frame else between.inverse()).then(to_he)
     return to_he.then(scale)
 
 

@@ -27,6 +27,7 @@ from napari_pixelgene.readers.xenium_cells import MATRIX, gene_table, read_bound
 __all__ = [
     "find_bundle",
     "find_morphology",
+    "find_transcripts",
     "read_boundaries",
     "read_cells",
     "read_experiment",
@@ -51,7 +52,7 @@ def read_xenium(bundle: Path, on_event: OnEvent = silent, min_qv: float = 20.0, 
     bundle = find_bundle(Path(bundle))
     experiment = read_experiment(bundle)
     pixel_um = _pixel_size(bundle, experiment)
-    table = xenium_transcripts.open_table(_transcript_file(bundle), min_qv)
+    table = xenium_transcripts.open_table(find_transcripts(bundle), min_qv)
     found = xenium_transcripts.survey(table, min_qv, on_event)
     genes = _gene_list(bundle, found.seen, on_event)
     stream = xenium_transcripts.stream(table, genes, found, min_qv, on_event)
@@ -134,7 +135,8 @@ def _panel(path: Path) -> list[tuple[str, str]]:
         raise InputError(f"{path} is not a gene panel ({error!r}).", "Copy it again from its source.") from None
 
 
-def _transcript_file(bundle: Path) -> Path:
+def find_transcripts(bundle: Path) -> Path:
+    """The table of transcripts of an output folder."""
     for each in xenium_transcripts.FILE_NAMES:
         if (bundle / each).is_file():
             return bundle / each

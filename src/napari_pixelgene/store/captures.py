@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from napari_pixelgene.elements.alignment import Keypoints, Transform
+from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform
 from napari_pixelgene.elements.capture import Capture, Footprint, Units
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.image import Image
@@ -27,7 +27,7 @@ from napari_pixelgene.store.alignments import (
 )
 from napari_pixelgene.store.arrays import put_genes, take_genes
 from napari_pixelgene.store.disk import disk_errors, require_free
-from napari_pixelgene.store.documents import read_attributes, write_group
+from napari_pixelgene.store.documents import plain, read_attributes, write_group
 from napari_pixelgene.store.references import ATTRIBUTE, Reference
 from napari_pixelgene.store.section import SectionStore, make_group, open_group
 
@@ -36,8 +36,9 @@ from napari_pixelgene.store.section import SectionStore, make_group, open_group
 class StoredCapture:
     """A capture on disk: what it is, at once; its units when asked for; its files by reference.
 
-    `references` holds `transcripts`, `morphology/0`, … as far as there are any. `transcripts` is
-    `{"rows", "filters", "frame"}` of a capture that came with transcripts, else None.
+    `references` holds the source's files by its keys, `source` the source as plain values. `frame` is that of the
+    units or transcripts. `transcripts` is `{"rows", "filters", "frame"}` of a capture that came with transcripts, else
+    None.
     """
 
     name: str
@@ -51,6 +52,9 @@ class StoredCapture:
     keypoints: Keypoints | None
     fingerprint: str
     path: Path
+    frame: Frame
+    source: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
     def units(self) -> Units | None:
         """All units with their counts, or None where the capture has transcripts only."""
@@ -81,6 +85,7 @@ class StoredCapture:
             units=self.units(),
             transcripts=transcripts,
             morphology=morphology,
+            facts=dict(self.facts),
             stage_to_morphology=self.stage_to_morphology,
             to_he=self.to_he,
             keypoints=self.keypoints,
@@ -88,11 +93,15 @@ class StoredCapture:
 
 
 def write_capture(
-    store: SectionStore, capture: Capture, references: Mapping[str, Reference], fingerprint: str = ""
+    store: SectionStore,
+    capture: Capture,
+    references: Mapping[str, Reference],
+    fingerprint: str = "",
+    source: Mapping[str, Any] | None = None,
 ) -> None:
     """Publish a capture. Imported again, it keeps its keypoints and transform unless it brings its own.
 
-    Transcripts and morphology are not copied: `references` says where they are, by the keys of `StoredCapture`.
+    Transcripts and morphology are not copied: `references` says where their files are, `source` how to read them.
     """
     if capture.units is None and "transcripts" not in references:
         raise StoreError(
@@ -101,7 +110,8 @@ def write_capture(
         )
     partial = store.afresh("captures", capture.name)
     with disk_errors(partial.path):
-        write_group(partial.path, {**_attributes(capture), ATTRIBUTE: dict(references), "fingerprint": fingerprint})
+        values = {ATTRIBUTE: dict(references), "fingerprint": fingerprint, "source": plain(source or {})}
+        write_group(partial.path, {**_attributes(capture), **values})
         put_genes(make_group(partial.path), capture.genes)
         if capture.units is not None:
             _put_units(partial.path, capture.units)
@@ -127,6 +137,9 @@ def read_capture(store: SectionStore, name: str) -> StoredCapture:
         keypoints=keypoints,
         fingerprint=values["fingerprint"],
         path=folder,
+        frame=values["frame"],
+        source=values["source"],
+        facts=values["facts"],
     )
 
 
@@ -134,10 +147,18 @@ def _attributes(capture: Capture) -> dict[str, Any]:
     stream = capture.transcripts
     return {
         "technology": capture.technology,
+        "frame": _frame(capture),
+        "facts": dict(capture.facts),
         "units": 0 if capture.units is None else len(capture.units),
         "transcripts": stream and {"rows": stream.rows, "filters": dict(stream.filters), "frame": stream.frame},
         "stage_to_morphology": capture.stage_to_morphology and encode_transform(capture.stage_to_morphology),
     }
+
+
+def _frame(capture: Capture) -> Frame:
+    if capture.transcripts is not None:
+        return capture.transcripts.frame
+    return capture.units.frame if capture.units is not None else "stage_um"
 
 
 def _put_units(folder: Path, units: Units) -> None:

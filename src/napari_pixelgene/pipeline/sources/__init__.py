@@ -1,0 +1,1 @@
+"""Where a capture comes from: one file a technology, behind one contract."""
