@@ -19,7 +19,8 @@ from napari_pixelgene.readers.alignments import read_alignment, read_alignment_j
 
 MATRIX = np.array([[-0.0177, -0.7798, 3279.99812], [0.7798, -0.0181, 139.998], [-5.87e-7, 8.77e-7, 1.0]])
 MORPHOLOGY_TO_HE = Transform(MATRIX, "morphology_px", "he_px", "homography")
-number = st.floats(-1e6, 1e6, allow_nan=False, allow_subnormal=False)
+# A pixel level divides: what would become subnormal loses digits, and is no place on a slide.
+number = st.floats(-1e6, 1e6, allow_nan=False).filter(lambda value: value == 0 or abs(value) > 1e-300)
 points = st.integers(2, 6).flatmap(lambda n: st.lists(st.tuples(*[number] * 4), min_size=n, max_size=n))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.gui.layers import (
@@ -84,12 +84,16 @@ def tell(event: Event) -> None:
 
 
 def show_scale_bar() -> None:
-    """Turn the scale bar of the active viewer on, boxed so that it reads on a white slide."""
+    """Turn the scale bar of the active viewer on."""
     from napari import current_viewer
 
     viewer = current_viewer()
-    if viewer is None:
-        return
+    if viewer is not None:
+        show_scale_bar_of(viewer)
+
+
+def show_scale_bar_of(viewer: Any) -> None:
+    """Turn a viewer's scale bar on, boxed so that it reads on a white slide."""
     canvas = getattr(viewer, "canvas", None)  # napari before 0.9 keeps it on the viewer
     bar = canvas.overlays.scale_bar if canvas is not None else viewer.scale_bar
     bar.visible, bar.box = True, True

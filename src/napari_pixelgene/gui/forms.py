@@ -1,0 +1,161 @@
+"""One settings section, one form: its fields, ranges and words come from the section itself.
+
+`value()` gives the settings (or raises SettingsError that names the field), `set_value` shows others,
+`changed` is emitted when a person edits. Fields that a form cannot show (tables of tables) are left as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+from types import UnionType
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from magicgui.types import FileDialogMode
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSpinBox, LineEdit, SpinBox, Widget
+from pydantic.fields import FieldInfo
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFormLayout, QGroupBox, QVBoxLayout, QWidget
+
+from napari_pixelgene.settings import Section
+
+S = TypeVar("S", bound=Section)
+_LARGEST = 2**31 - 1
+
+
+class SettingsForm(QWidget, Generic[S]):
+    """The form of a settings section. `leave_out` names fields that are chosen elsewhere."""
+
+    changed = Signal()
+
+    def __init__(self, kind: type[S], value: S | None = None, leave_out: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.kind = kind
+        self._base: dict[str, Any] = value.model_dump() if value is not None else {}
+        self._fields: dict[str, Widget] = {}
+        self._groups: dict[str, SettingsForm[Any]] = {}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        form = QFormLayout()
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        column.addLayout(form)
+        for name, field in kind.model_fields.items():
+            if name not in set(leave_out):
+                self._add(name, field, form, column)
+        if value is not None:
+            self.set_value(value)
+
+    def value(self) -> S:
+        """The settings as they stand in the form."""
+        given = {name: _read(widget) for name, widget in self._fields.items()}
+        given = {name: read for name, read in given.items() if read is not None or not self._required(name)}
+        groups = {name: group.value().model_dump() for name, group in self._groups.items()}
+        return self.kind.make({**self._base, **given, **groups})
+
+    def set_value(self, value: S) -> None:
+        """Show these settings."""
+        self._base = value.model_dump()
+        for name, widget in self._fields.items():
+            with_value(widget, getattr(value, name))
+        for name, group in self._groups.items():
+            group.set_value(getattr(value, name))
+
+    def widget(self, name: str) -> Widget:
+        """The widget of a field."""
+        return self._fields[name]
+
+    def _required(self, name: str) -> bool:
+        return self.kind.model_fields[name].is_required()
+
+    def _add(self, name: str, field: FieldInfo, form: QFormLayout, column: QVBoxLayout) -> None:
+        kind = _without_none(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, Section):
+            group = SettingsForm(kind, field.get_default(call_default_factory=True) or kind())
+            group.changed.connect(self.changed)
+            self._groups[name] = group
+            box = QGroupBox(_label(name))
+            box.setToolTip(field.description or "")
+            inside = QVBoxLayout(box)
+            inside.addWidget(group)
+            column.addWidget(box)
+            return
+        widget = _widget(name, field, kind)
+        if widget is not None:
+            self._fields[name] = widget
+            widget.changed.connect(lambda *_: self.changed.emit())  # type: ignore[attr-defined]
+            form.addRow(_label(name), widget.native)
+            form.labelForField(widget.native).setToolTip(field.description or "")
+
+
+def _widget(name: str, field: FieldInfo, kind: Any) -> Widget | None:
+    """The magicgui widget of a field, or None for what has none. An empty line stands for None."""
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    optional = kind is not field.annotation
+    says: dict[str, Any] = {"name": name, "tooltip": field.description or ""}
+    if get_origin(kind) is Literal:
+        return ComboBox(choices=list(get_args(kind)), value=default or get_args(kind)[0], **says)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return ComboBox(choices=list(kind), value=default, **says)
+    if kind is bool:
+        return CheckBox(value=bool(default), text="", **says)
+    if kind is Path:
+        folder = "folder" in (field.description or "").lower()
+        return FileEdit(
+            mode=FileDialogMode.EXISTING_DIRECTORY if folder else FileDialogMode.EXISTING_FILE, nullable=True, **says
+        )
+    if kind is int and not optional and default is not None:
+        low, high = _limits(field, 1)
+        return SpinBox(value=default, min=int(low), max=int(high), **says)
+    if kind is float and not optional and default is not None:
+        low, high = _limits(field, 1e-9)
+        return FloatSpinBox(value=default, min=low, max=high, step=_step(default), **says)
+    if kind in (str, int, float):
+        return LineEdit(value="" if default is None else str(default), **says)
+    return None
+
+
+def _read(widget: Any) -> Any:
+    value = widget.value
+    if isinstance(widget, LineEdit):
+        return value.strip() or None
+    return None if isinstance(value, Path) and str(value) in ("", ".") else value
+
+
+def with_value(widget: Any, value: Any) -> None:
+    """Show a value; None is an empty line."""
+    if isinstance(widget, LineEdit):
+        widget.value = "" if value is None else str(value)
+    elif value is not None:
+        widget.value = value
+
+
+def _limits(field: FieldInfo, least: float) -> tuple[float, float]:
+    """The range that the field's constraints allow; `least` is the step above an open lower end."""
+    low, high = float(-_LARGEST), float(_LARGEST)
+    for rule in field.metadata:
+        if isinstance(rule, Ge | Gt):
+            low = float(getattr(rule, "ge", None) if isinstance(rule, Ge) else rule.gt + least)  # type: ignore[arg-type,operator]
+        if isinstance(rule, Le | Lt):
+            high = float(getattr(rule, "le", None) if isinstance(rule, Le) else rule.lt - least)  # type: ignore[arg-type,operator]
+    return low, high
+
+
+def _step(default: float) -> float:
+    return 10.0 ** (len(str(int(abs(default)))) - 2) if abs(default) >= 1 else 0.01
+
+
+def _without_none(annotation: Any) -> Any:
+    """`X | None` is asked for as X."""
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = [each for each in get_args(annotation) if each is not type(None)]
+        return kinds[0] if len(kinds) == 1 else annotation
+    return annotation
+
+
+def _label(name: str) -> str:
+    """`spot_diameter_um` as a person writes it."""
+    words = name.replace("_um2", " (µm²)").replace("_um", " (µm)").replace("_px", " (px)").replace("_", " ")
+    return words[:1].upper() + words[1:]

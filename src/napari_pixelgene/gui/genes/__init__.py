@@ -1,0 +1,1 @@
+"""The Genes dock: one gene after another, predicted beside measured."""

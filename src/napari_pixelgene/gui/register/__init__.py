@@ -1,0 +1,1 @@
+"""The Register dock: pairs of points, and the transform they support."""

@@ -1,0 +1,1 @@
+"""The Run dock: what to learn, from what, and what came of it."""

@@ -1,0 +1,1 @@
+"""The Section dock: what is here, and whether it belongs together."""

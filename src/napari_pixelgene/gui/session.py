@@ -1,0 +1,205 @@
+"""One evented session per viewer: which section is open, what of it is shown, which gene. The docks share it.
+
+A dock reads the session and listens to its signals; it never talks to another dock. Layers are found by what their
+metadata says, so that a layer a person deleted is simply not there, and is made again when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from psygnal import Signal
+
+from napari_pixelgene.errors import PixelGeneError, StoreError
+from napari_pixelgene.gui.layers import KEY, LayerData
+from napari_pixelgene.gui.recent import remember
+from napari_pixelgene.progress import Event, Note
+from napari_pixelgene.store.section import SectionStore
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_pixelgene.pipeline.showing import ShownSection
+
+# What of a section can change under the docks' eyes (the argument of `Session.changed`).
+FILES, TISSUE, ALIGNMENT, RUNS, MAPS = "files", "tissue", "alignment", "runs", "maps"
+
+
+class Session:
+    """The section that is open in one viewer.
+
+    `opened` is emitted when another section, or none, is open; `changed(what)` when some of it is new on disk;
+    `noted(Note)` when something must be said that belongs to no button; `asked(dock)` when another dock is to be
+    brought to the front.
+    """
+
+    opened = Signal()
+    changed = Signal(str)
+    noted = Signal(object)
+    asked = Signal(str)
+    closing = Signal()  # the section is about to be left: what is worth keeping is written now
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.store: SectionStore | None = None
+        self.shown: ShownSection | None = None
+        self.why_read_only = ""
+        self.docks_listen = False  # whether `asked` is answered by this viewer's docks
+        viewer.layers.events.inserted.connect(self._inserted)
+
+    # What is open
+
+    def open(self, path: Path) -> None:
+        """Open a section in the stead of the one that is open. Raises PixelGeneError; then the old one stays."""
+        path = Path(path).absolute()
+        if self.store is not None and self.store.path == path and self.layer("he") is not None:
+            return  # it is open already, and shown
+        from napari_pixelgene.gui.reader import section_layers, show_scale_bar_of
+        from napari_pixelgene.pipeline.showing import open_section
+
+        store, why = _store(path)
+        shown = open_section(store, self.hear)
+        layers = section_layers(shown)
+        self.close()
+        self._take(store, shown, why)
+        for data in layers:
+            self.add(data)
+        show_scale_bar_of(self.viewer)
+        self.viewer.reset_view()
+        self.opened.emit()
+
+    def adopt(self, path: Path) -> None:
+        """Take over a section whose layers napari's reader has added already."""
+        from napari_pixelgene.pipeline.showing import open_section
+
+        store, why = _store(path)
+        self._take(store, open_section(store, self.hear), why)
+        self.opened.emit()
+
+    def close(self) -> None:
+        """Leave the section: its layers go, everything else stays."""
+        if self.store is None:
+            return
+        self.closing.emit()
+        for layer in self.layers():
+            with suppress(ValueError):  # a person may have deleted it meanwhile
+                self.viewer.layers.remove(layer)
+        self.store, self.shown, self.why_read_only = None, None, ""
+
+    def reload(self, what: str) -> None:
+        """Something of the section was written anew: look again, and tell the docks."""
+        from napari_pixelgene.pipeline.showing import open_section
+
+        if self.store is not None:
+            self.shown = open_section(self.store)
+            self.changed.emit(what)
+
+    def require(self) -> SectionStore:
+        """The open section."""
+        if self.store is None:
+            raise StoreError("No section is open.", "Open one in the Section dock.")
+        return self.store
+
+    def require_writable(self) -> SectionStore:
+        """The open section, when it can be written."""
+        store = self.require()
+        if self.why_read_only:
+            raise StoreError(f"{store.path.name} cannot be changed: {self.why_read_only}", "Copy it to your own disk.")
+        return store
+
+    # Layers
+
+    def layers(self, role: str | None = None, **says: Any) -> list[Layer]:
+        """The layers of the open section whose metadata says so, bottom to top."""
+        home = str(self.store.path) if self.store is not None else None
+        wanted = {**({"role": role} if role else {}), **says, "section": home}
+        metadata = ((layer, layer.metadata.get(KEY, {})) for layer in self.viewer.layers)
+        return [layer for layer, has in metadata if has and all(has.get(k) == v for k, v in wanted.items())]
+
+    def layer(self, role: str, **says: Any) -> Layer | None:
+        """The topmost of `layers`, or None where a person deleted it."""
+        return next(reversed(self.layers(role, **says)), None)
+
+    def add(self, data: LayerData) -> Layer:
+        """Add the layer of a tuple, as napari's own reader path does."""
+        from napari.layers import Layer
+
+        return self.viewer.add_layer(Layer.create(*data))
+
+    # Words
+
+    def hear(self, event: Event) -> None:
+        """The `on_event` of quick work: notes are shown, progress of quick work is not."""
+        if isinstance(event, Note):
+            self.noted.emit(event)
+
+    def warn(self, text: str) -> None:
+        """Say what may be wrong."""
+        self.noted.emit(Note(text, "warning"))
+
+    def _take(self, store: SectionStore, shown: ShownSection, why_read_only: str) -> None:
+        self.store, self.shown, self.why_read_only = store, shown, why_read_only
+        remember(store.path)
+
+    def _inserted(self, event: Any) -> None:
+        says = event.value.metadata.get(KEY)
+        if not says:
+            self._without_units(event.value)
+        elif says.get("role") == "he" and self.store is None:
+            try:
+                self.adopt(Path(says["section"]))
+            except PixelGeneError as error:  # its layers are there; the docks say why they cannot work with it
+                self.warn(str(error))
+
+    def _without_units(self, layer: Layer) -> None:
+        """One layer without µm makes the scale bar lose its unit."""
+        if self.store is not None and any(str(unit) in ("pixel", "dimensionless") for unit in layer.units):
+            self.warn(
+                f"The layer '{layer.name}' has no size in µm: while it is here the scale bar shows no unit, and it "
+                "does not lie in place. Set its scale and units, or remove it."
+            )
+
+
+_SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+
+def session_of(viewer: Any) -> Session:
+    """The session of a viewer, made the first time it is asked for; it adopts a section that is shown already."""
+    model = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
+    if model not in _SESSIONS:
+        made = _SESSIONS[model] = Session(model)
+        _adopt_shown(made)
+    return _SESSIONS[model]
+
+
+def _adopt_shown(session: Session) -> None:
+    for layer in session.viewer.layers:
+        says = layer.metadata.get(KEY, {})
+        if says.get("role") == "he":
+            with suppress(PixelGeneError):  # gone since; the layers stay as they are
+                session.adopt(Path(says["section"]))
+            return
+
+
+def _store(path: Path) -> tuple[SectionStore, str]:
+    """The section for writing where that is allowed, else for reading, with the reason."""
+    try:
+        return SectionStore.open(path), ""
+    except StoreError as error:
+        store = SectionStore.open(path, writable=False)  # another fault is raised again here
+        return store, error.problem
+
+
+def on(signal: Any, function: Callable[..., Any], widget: Any) -> None:
+    """Connect until the widget is destroyed."""
+    signal.connect(function)
+
+    def leave(*_: Any) -> None:
+        signal.disconnect(function, missing_ok=True)
+
+    widget.destroyed.connect(leave)
