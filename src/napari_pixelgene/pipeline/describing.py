@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_pixelgene.pipeline.preparing import MASK, SLIDE, tissue_hash, transform_hashes
+from napari_pixelgene.pipeline.preparing import MASK, REGION, SLIDE, region_hash, tissue_hash, transform_hashes
 from napari_pixelgene.pipeline.slide import HE, is_placed, slide_hash
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import read_capture
@@ -52,7 +52,7 @@ def stale(store: SectionStore) -> dict[str, str]:
         now[SLIDE] = slide_hash(store)
     if store.find("tissue", "mask"):
         now[MASK] = tissue_hash(store)
-    now |= transform_hashes(store)
+    now |= transform_hashes(store) | {REGION: region_hash(store)}
     return provenance.stale(store, now)
 
 

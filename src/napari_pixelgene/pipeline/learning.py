@@ -24,7 +24,7 @@ from napari_pixelgene.pipeline.beforehand import (
     require_same_squares,
     superpixel_um,
 )
-from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, ensure_tissue
+from napari_pixelgene.pipeline.preparing import REGION, counts_inputs, ensure_features, ensure_tissue, region_hash
 from napari_pixelgene.pipeline.slide import grid_of, is_placed, require_capture
 from napari_pixelgene.pipeline.training_data import (
     Measured,
@@ -32,6 +32,7 @@ from napari_pixelgene.pipeline.training_data import (
     measured_units,
     take_units,
     training_section,
+    within_region,
 )
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.gene_list import read_gene_list
@@ -112,7 +113,7 @@ def prepare_fit(
     model = get_model(settings.model, settings.model_settings)  # a wrong setting is told before hours are spent
     check_needs(model)
     device = choose_device(settings.device)
-    measured = [measured_units(s, on_event=on_event) for s in stores]
+    measured = [within_region(measured_units(s, on_event=on_event), s, on_event) for s in stores]
     if kind == "fit":  # a cross-validation scores every unit, also those it did not learn from
         measured = _at_most(measured, settings, on_event)
     genes = _choose(settings.genes, measured)
@@ -160,7 +161,7 @@ def fit(
     seconds = time.monotonic() - start
     save_run(home, run, trained.fitted.arrays(), _meta(ready, settings, trained.history, seconds))
     inputs = {f"features/{settings.features.encoder}": features_fingerprint(home, settings.features.encoder)}
-    inputs |= counts_inputs(home)
+    inputs |= counts_inputs(home) | {REGION: region_hash(home)}
     provenance.record(
         home, f"{TRAINING}/{run}", ready.fingerprint, settings, inputs, seconds, provenance.versions("torch")
     )
@@ -325,6 +326,7 @@ def _fingerprint(stores: Sequence[SectionStore], settings: FitSettings, genes: G
     inputs: dict[str, str] = {"kind": kind, "genes": ",".join(genes.symbols)}
     for i, store in enumerate(stores):
         inputs[f"counts/{i}"] = provenance.fingerprint({}, counts_inputs(store))
+        inputs[f"region/{i}"] = region_hash(store)
         inputs[f"features/{i}"] = features_fingerprint(store, settings.features.encoder)
     return provenance.fingerprint(chosen, inputs)
 

@@ -40,17 +40,27 @@ from napari_pixelgene.store.bins import read_bins, write_bins
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.features import begin_features, read_features
 from napari_pixelgene.store.references import file_hash
-from napari_pixelgene.store.tissue import read_tissue, write_tissue
+from napari_pixelgene.store.tissue import (
+    ADDED,
+    ERASED,
+    UNTOUCHED,
+    read_region,
+    read_tissue,
+    write_edits,
+    write_tissue,
+)
 
 if TYPE_CHECKING:
+    from napari_pixelgene.elements.arrays import BoolArray
     from napari_pixelgene.elements.bins import Bins
     from napari_pixelgene.elements.features import Features
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
 TISSUE, FEATURES, BINNING = "tissue", "features", "binning"
-# Inputs that are no stage's record: the slide under its pixel size, the mask with a person's strokes.
-SLIDE, MASK = "slide", "tissue mask"
+# Inputs that are no stage's record: the slide under its pixel size, the mask with a person's strokes, the region that
+# a person drew to train on.
+SLIDE, MASK, REGION = "slide", "tissue mask", "training region"
 
 
 def ensure_tissue(
@@ -164,5 +174,27 @@ def _bins_inputs(store: SectionStore, capture: StoredCapture) -> dict[str, str]:
 
 def tissue_hash(store: SectionStore) -> str:
     """What the mask was made with, a person's strokes included."""
-    mask = read_tissue(store).mask
+    return _mask_hash(read_tissue(store).mask)
+
+
+def region_hash(store: SectionStore) -> str:
+    """Of the region to train on; empty where there is none."""
+    region = read_region(store)
+    return "" if region is None else _mask_hash(region)
+
+
+def _mask_hash(mask: BoolArray) -> str:
     return hashlib.blake2b(np.packbits(mask).tobytes(), digest_size=16).hexdigest()
+
+
+def edit_tissue(store: SectionStore, drawn: BoolArray) -> Tissue:
+    """Take over a mask (rows, columns) that a person changed: what differs from the mask found is kept as strokes,
+    which survive finding the tissue anew."""
+    found = read_tissue(store, edited=False).mask
+    drawn = np.asarray(drawn, dtype=bool)
+    edits = np.where(drawn == found, UNTOUCHED, np.where(drawn, ADDED, ERASED))
+    if edits.any():
+        write_edits(store, edits)
+    elif store.find(TISSUE, "edits") is not None:
+        store.remove(TISSUE, "edits")
+    return read_tissue(store)

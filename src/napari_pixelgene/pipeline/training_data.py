@@ -16,6 +16,7 @@ from napari_pixelgene.models.base import TrainingSection
 from napari_pixelgene.pipeline.preparing import ensure_bins, ensure_tissue
 from napari_pixelgene.pipeline.slide import grid_of, is_streamed, require_capture, units_in_um
 from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.store.tissue import read_region
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
@@ -88,6 +89,21 @@ def _measured_layer(grid: Grid, everywhere: sparse.csr_matrix, used: sparse.csr_
     layer[np.unique(everywhere.indices)] = FILTERED
     layer[np.unique(used.indices[used.data > 0])] = MEASURED
     return layer.reshape(grid.yx_shape)
+
+
+def within_region(measured: Measured, store: SectionStore, on_event: OnEvent = silent) -> Measured:
+    """The units that lie for the greater part in the region a person drew to train on; all where there is none."""
+    region = read_region(store)
+    if region is None:
+        return measured
+    keep = np.asarray(measured.pooling @ region.ravel().astype(np.float32)) > 0.5
+    if not keep.any():
+        raise StoreError(
+            f"No unit of {store.path.name} lies in the region drawn to train on.", "Draw it over measured tissue."
+        )
+    text = f"{store.path.name}: {int(keep.sum()):,} of {len(keep):,} units lie in the region drawn to train on."
+    on_event(Note(text, stage="fit"))
+    return take_units(measured, np.flatnonzero(keep))
 
 
 def take_units(measured: Measured, rows: IntArray) -> Measured:

@@ -1,6 +1,7 @@
 """Tissue and folds: the mask a stage found, a person's strokes over it, and who is held out when.
 
-`tissue/mask` and `tissue/edits` are apart, so that finding the tissue anew keeps the strokes.
+`tissue/mask` and `tissue/edits` are apart, so that finding the tissue anew keeps the strokes. `tissue/region`, where a
+person drew one, is the only part of the tissue that models learn from.
 """
 
 from __future__ import annotations
@@ -56,6 +57,22 @@ def read_tissue(store: SectionStore, edited: bool = True) -> Tissue:
             f"The tissue edits have shape {edits.shape}, the mask {mask.shape}.", "Erase the edits, or draw them anew."
         )
     return Tissue((mask | (edits == ADDED)) & (edits != ERASED), f"{values['source']}, edited by hand")
+
+
+def write_region(store: SectionStore, region: BoolArray) -> None:
+    """Publish where to train, (rows, columns); an empty region is none, and everything is learned from again."""
+    region = np.asarray(region, dtype=bool)
+    if region.any():
+        write_arrays(store, "tissue", "region", arrays={"region": region}, fingerprint="")
+    elif store.find("tissue", "region") is not None:
+        store.remove("tissue", "region")
+
+
+def read_region(store: SectionStore) -> BoolArray | None:
+    """Where to train, or None where a person drew nothing."""
+    if store.find("tissue", "region") is None:
+        return None
+    return np.asarray(read_arrays(store, "tissue", "region")[0]["region"], dtype=bool)
 
 
 def write_folds(store: SectionStore, name: str, folds: Folds, fingerprint: str = "") -> None:
