@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 
 import pytest
 
@@ -51,6 +52,8 @@ def test_json_is_one_event_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     play(Terminal("json"))
     shown = capsys.readouterr()
     lines = [json.loads(line) for line in shown.out.splitlines()]
+    times = [line.pop("time") for line in lines]
+    assert times == sorted(times) and abs(times[0] - time.time()) < 60
     assert lines[:-1] == [event.as_dict() for event in EVENTS]
     assert lines[-1] == {"event": "result", "run": "first"}
     assert shown.err == "warning: It is coarse.\n"

@@ -43,8 +43,8 @@ def guarded(work: Callable[[], int], terminal: Terminal, debug: bool = False) ->
             traceback.print_exc()
         if known is not None:
             return _tell(terminal, known.problem, known.mend, BAD_INPUT)
-        where = "The traceback is above." if debug else _keep_details(error)
-        return _tell(terminal, _defect(error), where, DEFECT)
+        details = None if debug else _keep_details(error)
+        return _tell(terminal, _defect(error), _where(details, debug), DEFECT, details)
     finally:
         terminal.close()
 
@@ -77,22 +77,32 @@ def _of_disk(error: OSError) -> PixelGeneError:
     return PixelGeneError(f"{name} cannot be read or written: permission denied.", "Ask for permission, or copy it.")
 
 
-def _tell(terminal: Terminal, problem: str, mend: str, code: int) -> int:
+def _tell(terminal: Terminal, problem: str, mend: str, code: int, details: Path | None = None) -> int:
     if terminal.mode == "json":
-        terminal.line({"event": "error", "problem": problem, "mend": mend, "exit_code": code})
+        line = {"event": "error", "problem": problem, "mend": mend, "exit_code": code}
+        terminal.line({**line, "details": str(details) if details is not None else None})
     terminal.write(f"{'' if code == STOPPED else 'error: '}{problem} {mend}".rstrip())
     return code
 
 
-def _keep_details(error: BaseException) -> str:
-    """Write the traceback where state belongs, and say where that is."""
+def _keep_details(error: BaseException) -> Path | None:
+    """Write the traceback where state belongs; None where that cannot be."""
     text = "".join(traceback.format_exception(error))
     try:
         path = _details_file()
         path.write_text(f"{' '.join(sys.argv)}\n\n{text}", encoding="utf-8")
     except OSError:
+        return None
+    return path
+
+
+def _where(details: Path | None, debug: bool) -> str:
+    """Where a person finds the traceback."""
+    if debug:
+        return "The traceback is above."
+    if details is None:
         return "Its traceback could not be written; run again with --debug to see it."
-    return f"Details in {path}"
+    return f"Details in {details}"
 
 
 def _details_file() -> Path:

@@ -1,7 +1,8 @@
 """What a person or a machine sees of long work: bars with time left, plain lines, or JSON lines.
 
 Bars and lines go to standard error, results to standard output; with `--progress json` every event is one line of
-JSON on standard output. Warnings and errors go to standard error whatever was chosen.
+JSON on standard output, the last one the result or the error. Warnings and errors go to standard error whatever was
+chosen.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,8 +62,9 @@ class Terminal:
             print(text, flush=True)
 
     def line(self, values: Mapping[str, Any]) -> None:
-        """One line of JSON on standard output, which a reader at the other end gets at once."""
-        print(json.dumps(_strict(values), ensure_ascii=False, allow_nan=False), flush=True)
+        """One line of JSON on standard output, with its time, which a reader at the other end gets at once."""
+        timed = {**_strict(values), "time": round(time.time(), 3)}
+        print(json.dumps(timed, ensure_ascii=False, allow_nan=False), flush=True)
 
     def write(self, text: str) -> None:
         """A line on standard error, above the bars where there are any."""
