@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from napari_pixelgene.elements.arrays import FloatArray
+from napari_pixelgene.elements.arrays import FloatArray, IntArray
 from napari_pixelgene.elements.bins import Bins
 from napari_pixelgene.store import tables
 from napari_pixelgene.store.disk import disk_errors, require_free
@@ -64,6 +64,12 @@ def read_bins_notes(store: SectionStore, name: str) -> dict[str, Any]:
 def bins_rows(store: SectionStore, name: str, start: int, stop: int) -> sparse.csr_matrix:
     """Counts of bins [start, stop), without reading the others."""
     return tables.take_rows(store.locate("captures", name, BINS), start, stop)
+
+
+def read_bin_totals(store: SectionStore, name: str) -> tuple[IntArray, FloatArray]:
+    """Superpixel (n,) and total (n,) of every bin, without the counts."""
+    folder = store.locate("captures", name, BINS)
+    return tables.take_column(folder, "superpixel"), tables.take_column(folder, "library")
 
 
 def _centres_um(bins: Bins) -> FloatArray:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform
+from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.elements.capture import Capture, Footprint, Units
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.image import Image
@@ -71,6 +72,12 @@ class StoredCapture:
             frame=notes["frame"],
             library=table.obs["library"].to_numpy(),
         )
+
+    def unit_places(self) -> tuple[FloatArray, FloatArray]:
+        """Centres (n, 2) in `frame` and totals (n,) of the units, without their counts."""
+        if not (self.path / tables.COUNTS).exists():
+            return np.zeros((0, 2)), np.zeros(0)
+        return tables.take_positions(self.path), tables.take_column(self.path, "library")
 
     def unit_rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """Counts of units [start, stop), without reading the others."""

@@ -58,6 +58,20 @@ def take_rows(folder: Path, start: int, stop: int) -> sparse.csr_matrix:
     return sparse.csr_matrix(anndata.io.sparse_dataset(group)[start:stop])
 
 
+def take_column(folder: Path, name: str) -> Array:
+    """One column beside the rows, such as `library`, without the counts."""
+    import anndata
+
+    return np.asarray(anndata.io.read_elem(open_group(folder, writable=False)[f"{COUNTS}/obs/{name}"]))
+
+
+def take_positions(folder: Path) -> FloatArray:
+    """Positions (n, 2) of the rows, without the counts."""
+    import anndata
+
+    return np.asarray(anndata.io.read_elem(open_group(folder, writable=False)[f"{COUNTS}/obsm/spatial"]))
+
+
 def genes_of(table: Any) -> GeneTable:
     """The gene table of an AnnData of ours."""
     return GeneTable(tuple(map(str, table.var_names)), tuple(map(str, table.var["gene_ids"])))
