@@ -57,7 +57,7 @@ def import_section(
     path, settings = Path(path), settings or ImportSettings()
     require_suffix(path)
     slide = _slide(he, source)
-    image = read_image(slide.path, settings.mpp or slide.mpp, on_event)
+    image = _measured(read_image(slide.path, settings.mpp or slide.mpp, on_event), source, on_event)
     check_pixel_size(image.require_mpp(), on_event)
     files = source.files() if source is not None else {}
     refs = {key: reference(file, path) for key, file in files.items()}
@@ -90,6 +90,15 @@ def _slide(he: Path | None, source: Source | None) -> SlideFile:
         what = f"This {source.title} run brings no H&E" if source is not None else "No H&E is given"
         raise InputError(f"{what}.", "Name the H&E image with --he.")
     return found
+
+
+def _measured(image: Image, source: Source | None, on_event: OnEvent) -> Image:
+    """The H&E with the pixel size that the run's files tell, where it states none itself."""
+    mpp = source.pixel_size(image) if source is not None and image.mpp is None else None
+    if source is None or mpp is None:
+        return image
+    on_event(Note(f"By the {source.title} run the H&E has {mpp:.4g} µm per pixel.", stage=STAGE))
+    return replace(image, mpp=mpp)
 
 
 def _chosen(source: Source | None) -> dict[str, Any]:

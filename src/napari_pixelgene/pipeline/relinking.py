@@ -40,8 +40,18 @@ def _found(store: SectionStore, known: dict[str, Reference], place: Path, key: s
     gone = {each: path for each, path in where.items() if not path.exists()} or where
     if place.is_file():
         return {each: place for each, path in gone.items() if path.name == place.name}
-    below = {each: next(iter(sorted(place.rglob(path.name))), None) for each, path in gone.items()}
+    below = {each: _likest(path, sorted(place.rglob(path.name))) for each, path in gone.items()}
     return {each: path for each, path in below.items() if path is not None}
+
+
+def _likest(old: Path, candidates: list[Path]) -> Path | None:
+    """Of files of one name the one whose folders are called most like the old one's."""
+
+    def shared(path: Path) -> int:
+        pairs = zip(reversed(old.parts), reversed(path.absolute().parts), strict=False)
+        return next((n for n, (a, b) in enumerate(pairs) if a != b), len(old.parts))
+
+    return max(candidates, key=shared, default=None)
 
 
 def _relinked(store: SectionStore, key: str, ref: Reference, path: Path) -> Reference:

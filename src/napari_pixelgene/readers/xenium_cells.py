@@ -6,54 +6,24 @@ QV 20 and more that 10x assigned to a cell, compressed by cell.
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import polars as pl
-from scipy import sparse
 
-from napari_pixelgene.elements.arrays import Array, FloatArray
+from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.elements.capture import Footprint, Units
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.readers import feature_matrix
+from napari_pixelgene.readers.feature_matrix import read_features, read_matrix
+
+__all__ = ["MATRIX", "gene_table", "read_boundaries", "read_cells", "read_features"]
 
 MATRIX = "cell_feature_matrix.h5"
 CELLS = ("cells.parquet", "cells.csv.gz", "cells.csv")
-_GENE = "Gene Expression"
 _MEND = "Copy it again from its source: it may be cut off."
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """Rows of the matrix, in file order: ids, names and feature types, each (features,) text."""
-
-    ids: list[str]
-    names: list[str]
-    types: list[str]
-
-    @property
-    def gene_rows(self) -> list[int]:
-        """Which rows are genes."""
-        return [i for i, kind in enumerate(self.types) if kind == _GENE]
-
-    @property
-    def genes(self) -> list[tuple[str, str]]:
-        """(id, symbol) of the genes."""
-        return [(self.ids[i], self.names[i]) for i in self.gene_rows]
-
-
-def read_features(path: Path) -> Features:
-    """The features of a `cell_feature_matrix.h5`."""
-    try:
-        with h5py.File(path) as file:
-            group = file["matrix/features"]
-            return Features(*(_text(group[key][:]) for key in ("id", "name", "feature_type")))
-    except (OSError, KeyError) as error:
-        raise InputError(f"{path} cannot be read as a feature matrix ({error}).", _MEND) from None
 
 
 def gene_table(genes: list[tuple[str, str]], where: Path, on_event: OnEvent = silent) -> GeneTable:
@@ -61,26 +31,15 @@ def gene_table(genes: list[tuple[str, str]], where: Path, on_event: OnEvent = si
 
     Transcripts name a gene by its symbol alone and so are all counted under the first; a warning says so.
     """
-    twice = sorted(symbol for symbol, n in Counter(symbol for _, symbol in genes).items() if n > 1)
-    taken: set[str] = set()
-    unique = []
-    for gene_id, symbol in genes:
-        unique.append(f"{symbol}_{gene_id}" if symbol in taken else symbol)
-        taken.add(symbol)
-    if twice:
-        text = (
-            f"{where.name} lists several genes named {', '.join(twice[:5])}: the first keeps the name, the others are "
-            "called NAME_ID. Transcripts do not tell them apart and are counted under the first."
-        )
-        on_event(Note(text, "warning"))
-    return GeneTable(tuple(unique), tuple(gene_id for gene_id, _ in genes))
+    more = "Transcripts do not tell them apart and are counted under the first."
+    return feature_matrix.gene_table(genes, where, on_event, more)
 
 
 def read_cells(bundle: Path, on_event: OnEvent = silent) -> Units:
     """Cells as points at their centroids (`stage_um`), with 10x's counts of genes; controls are left out."""
     matrix_path, cells_path = Path(bundle) / MATRIX, _first(Path(bundle), CELLS)
-    features = read_features(matrix_path)
-    barcodes, counts = _matrix(matrix_path, len(features.ids))
+    matrix = read_matrix(matrix_path, on_event)
+    features, barcodes, counts = matrix.features, matrix.barcodes.tolist(), matrix.counts
     genes = gene_table(features.genes, matrix_path, on_event)
     ids, xy = _centroids(cells_path)
     row = {cell: i for i, cell in enumerate(ids)}
@@ -115,18 +74,6 @@ def read_boundaries(path: Path) -> pl.LazyFrame:
     return frame.select(_as_text("cell_id"), pl.col("vertex_x", "vertex_y").cast(pl.Float64))
 
 
-def _matrix(path: Path, features: int) -> tuple[list[str], sparse.csr_matrix]:
-    """Cell ids and counts (cells, features); columns of the file are cells, so its CSC is our CSR."""
-    try:
-        with h5py.File(path) as file:
-            group = file["matrix"]
-            data, indices, starts = (group[key][:] for key in ("data", "indices", "indptr"))
-            barcodes = _text(group["barcodes"][:])
-        return barcodes, sparse.csr_matrix((data, indices, starts), shape=(len(barcodes), features))
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a feature matrix ({error}).", _MEND) from None
-
-
 def _centroids(path: Path) -> tuple[list[str], FloatArray]:
     wanted = ["cell_id", "x_centroid", "y_centroid"]
     try:
@@ -142,10 +89,6 @@ def _centroids(path: Path) -> tuple[list[str], FloatArray]:
 
 def _as_text(column: str) -> pl.Expr:
     return pl.col(column).cast(pl.String)
-
-
-def _text(values: Array) -> list[str]:
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
 
 
 def _first(bundle: Path, names: tuple[str, ...]) -> Path:

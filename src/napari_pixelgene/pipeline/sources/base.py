@@ -58,6 +58,10 @@ class Source(Section):
         """The H&E among the run's files, taken where a person names no other."""
         return None
 
+    def pixel_size(self, he: Image) -> float | None:
+        """µm per pixel of an H&E that states none itself, where the run's files tell it."""
+        return None
+
     def morphology(self, on_event: OnEvent = silent) -> tuple[Image, ...]:
         """Images in the run's own frame, one a channel: what is registered by eye."""
         return ()
