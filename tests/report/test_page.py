@@ -12,7 +12,7 @@ import pytest
 
 from napari_pixelgene.elements.alignment import Candidate, Keypoints, Transform
 from napari_pixelgene.elements.arrays import FloatArray
-from napari_pixelgene.elements.scores import QuantityScores, SectionScores
+from napari_pixelgene.elements.scores import CHANCE, HELD_OUT_R, QuantityScores, SectionScores
 from napari_pixelgene.elements.tissue import Tissue
 from napari_pixelgene.report.content import AlignmentContent, CloseUp, GenePanel, Picture, ReportContent, TruthContent
 from napari_pixelgene.report.page import build_report, doubtful, flat
@@ -74,7 +74,7 @@ def content() -> ReportContent:
         alignment(),
         Tissue(x > 5, "Otsu <1>"),
         truth=TruthContent(("types", "types", "gradient", "hidden"), np.array([0.8, 0.7, 0.6, 0.5])),
-        history=[{"epoch": 1, "r": 0.2, "permuted": 0.01}, {"epoch": 2, "r": 0.3, "permuted": -0.01}],
+        history=[{"epoch": 1, HELD_OUT_R: 0.2, CHANCE: 0.01}, {"epoch": 2, HELD_OUT_R: 0.3, CHANCE: -0.01}],
         seconds={"features": 61.25, "train": 17.5},
         settings={"Training": {"folds": {"block_um": 437.5}, "genes": "top:<300>", "spot": None}},
         versions={"numpy": "2.9.1"},

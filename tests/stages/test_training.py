@@ -212,12 +212,13 @@ def test_held_out_units_teach_nothing() -> None:
 def test_the_running_score_is_told_and_rises() -> None:
     seen: list[Progress] = []
     trained = train(model(epochs=12, patience=12), training_data(), lambda e: seen.append(e))  # type: ignore[arg-type]
-    values = [e.values for e in seen if "r" in e.values]
-    assert len(values) >= 12 and set(values[0]) == {"loss", "r", "permuted"}
-    assert values[-1]["r"] > 0.75 > 0.65 > values[0]["r"] and abs(values[-1]["permuted"]) < 0.25
+    values = [e.values for e in seen if "held-out r" in e.values]
+    assert len(values) >= 12 and set(values[0]) == {"loss", "held-out r", "chance"}
+    first, last = values[0]["held-out r"], values[-1]["held-out r"]
+    assert last > 0.75 > 0.65 > first and abs(values[-1]["chance"]) < 0.25
     assert values[-1]["loss"] < 0.7 * values[0]["loss"]
     assert [e.done for e in seen][:3] == [0, 1, 2] and seen[-1].done == seen[-1].total == 12
-    assert trained.history[-1]["r"] == values[-1]["r"] and trained.history[-1]["epoch"] == len(trained.history)
+    assert trained.history[-1]["held-out r"] == last and trained.history[-1]["epoch"] == len(trained.history)
 
 
 def test_what_cannot_be_learned_from_is_told_before_the_first_step() -> None:

@@ -10,6 +10,9 @@ import numpy as np
 
 from napari_pixelgene.elements.arrays import FloatArray
 
+# The two numbers of a run while it trains, on the units that its members stop on: the mean Pearson over genes, and the
+# same against those units shuffled.
+HELD_OUT_R, CHANCE = "held-out r", "chance"
 CONTROLS = ("permuted", "total_only", "nuclear", "position", "ceiling")
 
 

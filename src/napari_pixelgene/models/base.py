@@ -238,7 +238,8 @@ class Plan(ABC):
 @dataclass(frozen=True, slots=True)
 class Scores:
     """Of one epoch, (members,) each. `stop`, larger is better: every score keeps its own best snapshot.
-    `shown` is worth watching: the held-out correlation and its permuted control."""
+    `shown` is worth watching: the held-out correlation and its permuted control, by their names in
+    `elements.scores`."""
 
     stop: Mapping[str, FloatArray]
     shown: Mapping[str, FloatArray]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from napari_pixelgene.elements.arrays import FloatArray
-from napari_pixelgene.elements.scores import QuantityScores, SectionScores
+from napari_pixelgene.elements.scores import CHANCE, HELD_OUT_R, QuantityScores, SectionScores
 from napari_pixelgene.report.canvas import (
     BLUE,
     FAINT,
@@ -104,7 +104,7 @@ def history_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     """The mean r on the units that training stops on, beside the same with units shuffled."""
     figure, (axes,) = new_figure(4.6, 3.2)
     epochs = [row["epoch"] for row in history]
-    for key, words, colour in (("r", "stop blocks", BLUE), ("permuted", "permuted", ORANGE)):
+    for key, words, colour in ((HELD_OUT_R, "stop blocks", BLUE), (CHANCE, "permuted", ORANGE)):
         if all(key in row for row in history):
             values = [row[key] for row in history]
             axes.plot(epochs, values, color=colour, lw=2, marker="o", ms=3, label=words)

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from napari_pixelgene.arithmetic.metrics import pearson
 from napari_pixelgene.arithmetic.targets import calibration, fit_components, log1p_cp10k, standardise
+from napari_pixelgene.elements.scores import CHANCE, HELD_OUT_R
 from napari_pixelgene.models.base import Plan, Scores, View
 from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
 
@@ -81,7 +82,7 @@ class ComponentsPlan(Plan):
         predicted = of_members([o.mean(2) for o in outputs], batches, self.members)  # each (units, outputs)
         rows = [self._score(m, p, np.flatnonzero(self.stop[m])) for m, p in enumerate(predicted)]
         composition, total, permuted = np.nan_to_num(np.array(rows)).T
-        return Scores({"composition": composition, "total": total}, {"r": composition, "permuted": permuted})
+        return Scores({"composition": composition, "total": total}, {HELD_OUT_R: composition, CHANCE: permuted})
 
     def _score(self, member: int, predicted: FloatArray, stop: IntArray) -> FloatArray:
         if len(stop) < LEAST_JUDGES:

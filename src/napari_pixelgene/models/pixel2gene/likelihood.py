@@ -15,6 +15,7 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from napari_pixelgene.elements.scores import CHANCE, HELD_OUT_R
 from napari_pixelgene.models.base import Plan, Scores
 from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
 
@@ -105,7 +106,7 @@ class LikelihoodPlan(Plan):
         )
         expected = of_members([torch.exp(r) for r in rates], batches, self.members)
         shown = np.nan_to_num(np.array([self._shown(m, x) for m, x in enumerate(expected)])).T
-        return Scores({"composition": composition, "total": total}, {"r": shown[0], "permuted": shown[1]})
+        return Scores({"composition": composition, "total": total}, {HELD_OUT_R: shown[0], CHANCE: shown[1]})
 
     def _shown(self, member: int, expected: FloatArray) -> FloatArray:
         """Mean Pearson of composition on squares of stop units, and of the same squares shuffled."""

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from napari_pixelgene.arithmetic.targets import min_max
+from napari_pixelgene.elements.scores import CHANCE, HELD_OUT_R
 from napari_pixelgene.models.base import Plan, Scores
 from napari_pixelgene.models.heads import LEAST_JUDGES, mean_and_permuted, of_members
 
@@ -120,7 +121,7 @@ class OriginalPlan(Plan):
             for p, s in zip(predicted, self.stop, strict=True)
         ]
         r, permuted = np.nan_to_num(np.array(rows)).T
-        return Scores({"last": r}, {"r": r, "permuted": permuted})
+        return Scores({"last": r}, {HELD_OUT_R: r, CHANCE: permuted})
 
     def arrays(self) -> dict[str, Array]:
         """See `Plan.arrays`."""
