@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_pixelgene.errors import StoreError
 from napari_pixelgene.pipeline.slide import HE
 from napari_pixelgene.readers.images import read_image
+from napari_pixelgene.readers.ome_zarr import is_zarr
 from napari_pixelgene.store.references import Reference, references, relink, set_reference, whereabouts
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def relink_files(store: SectionStore, place: Path, key: str | None = None) -> di
         raise StoreError(f"{store.path.name} refers to no '{key}'.", f"It refers to: {', '.join(known)}.")
     if not place.exists():
         raise StoreError(f"There is no file or folder {place}.", "Check the path.")
-    found = {key: place} if key is not None and place.is_file() else _found(store, known, place, key)
+    found = {key: place} if key is not None and _is_one(place) else _found(store, known, place, key)
     if not found:
         names = ", ".join(sorted({whereabouts(ref, store.path).name for ref in known.values()}))
         raise StoreError(f"{place} holds none of the files of {store.path.name} ({names}).", "Give their folder.")
@@ -38,7 +39,7 @@ def _found(store: SectionStore, known: dict[str, Reference], place: Path, key: s
     """Files of the names that are gone (all names, when none is), by reference."""
     where = {each: whereabouts(ref, store.path) for each, ref in known.items() if key in (None, each)}
     gone = {each: path for each, path in where.items() if not path.exists()} or where
-    if place.is_file():
+    if _is_one(place):
         return {each: place for each, path in gone.items() if path.name == place.name}
     below = {each: _likest(path, sorted(place.rglob(path.name))) for each, path in gone.items()}
     return {each: path for each, path in below.items() if path is not None}
@@ -52,6 +53,11 @@ def _likest(old: Path, candidates: list[Path]) -> Path | None:
         return next((n for n, (a, b) in enumerate(pairs) if a != b), len(old.parts))
 
     return max(candidates, key=shared, default=None)
+
+
+def _is_one(place: Path) -> bool:
+    """Whether a path is what is referred to, and not a folder to look in: a file, or a Zarr."""
+    return place.is_file() or is_zarr(place)
 
 
 def _relinked(store: SectionStore, key: str, ref: Reference, path: Path) -> Reference:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from napari_pixelgene.elements.arrays import LazyArray
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import OnEvent, silent
+from napari_pixelgene.readers.ome_zarr import is_zarr, read_ome_zarr
+from napari_pixelgene.readers.openslide import COMMAND, is_mirax, is_other_slide, is_scanner_tiff, read_openslide
 from napari_pixelgene.readers.overviews import with_overviews
 from napari_pixelgene.readers.plain_image import is_plain, read_plain
 from napari_pixelgene.readers.tiff import is_tiff, read_tiff
@@ -22,27 +25,41 @@ _CHUNK_PX = 2048
 def read_image(path: Path, mpp: float | None = None, on_event: OnEvent = silent) -> Image:
     """The H&E at `path` as a lazy pyramid, (rows, columns, 3) uint8; `mpp` overrules what the file states.
 
-    The file is recognised by content: OME-TIFF, BigTIFF, Aperio SVS, TIFF, JPEG, PNG. Only headers are
-    read. Raises `InputError` for what is no H&E, is incomplete, or cannot be read.
+    It is recognised by content: OME-TIFF, BigTIFF, Aperio SVS, TIFF, JPEG, PNG; a folder that is an OME-Zarr; the
+    scanners' own formats (NDPI, SCN, MIRAX, …) through OpenSlide. Only headers are read. Raises `InputError` for what
+    is no H&E, is incomplete, or cannot be read, `MissingDependency` where OpenSlide is needed and not there.
     """
     path = Path(path)
-    check_file(path)
-    if is_tiff(path):
-        image = read_tiff(path, mpp, on_event)
-    elif is_plain(path):
-        image = read_plain(path, mpp, on_event)
-    else:
-        raise InputError(
-            f"{path} is not an image that can be read: its first bytes are neither TIFF, JPEG nor PNG.",
-            "Give an OME-TIFF, SVS, TIFF, JPEG or PNG, or convert it with QuPath or Bio-Formats to OME-TIFF.",
-        )
+    if not is_zarr(path):
+        check_file(path)
+    image = _reader(path)(path, mpp, on_event)
     return image if needs_pyramid(image) else replace(image, levels=with_overviews(image.levels))
+
+
+def _reader(path: Path) -> Callable[[Path, float | None, OnEvent], Image]:
+    if is_zarr(path):
+        return read_ome_zarr
+    if is_tiff(path):
+        return read_openslide if is_scanner_tiff(path) else read_tiff
+    if is_mirax(path):
+        return read_openslide
+    if is_plain(path):
+        return read_plain
+    if is_other_slide(path):
+        return read_openslide
+    raise InputError(
+        f"{path} is not an image that can be read: its first bytes are neither TIFF, JPEG nor PNG.",
+        "Give an OME-TIFF, SVS, TIFF, JPEG, PNG or OME-Zarr, or convert it with QuPath or Bio-Formats to OME-TIFF "
+        f"(some scanners' formats need OpenSlide: {COMMAND}).",
+    )
 
 
 def check_file(path: Path) -> None:
     """Refuse what is missing, empty or a folder."""
     if path.is_dir():
-        raise InputError(f"{path} is a folder; an image is a file.", "Name the image file in it.")
+        raise InputError(
+            f"{path} is a folder; an image is a file, or the folder of an OME-Zarr.", "Name the image file in it."
+        )
     if not path.is_file():
         raise InputError(f"There is no file {path}.", "Check the path.")
     if path.stat().st_size == 0:
