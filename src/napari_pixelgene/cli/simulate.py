@@ -16,10 +16,13 @@ def simulate(
     folder: Annotated[Path, Parameter(help="An empty or new folder.")],
     *,
     settings: Annotated[SimulationSettings | None, Parameter(name="*")] = None,
+    visium: Annotated[bool, Parameter(help="Also a Visium run of the slide, visium/outs.", negative="")] = False,
+    visium_hd: Annotated[bool, Parameter(help="Also a Visium HD run, visium_hd/outs.", negative="")] = False,
     terminal: Listener,
 ) -> None:
     """Write a synthetic slide and its Xenium run, with known truth."""
-    made = simulate_run(folder, settings or SimulationSettings(), terminal)
+    made = simulate_run(folder, settings or SimulationSettings(), terminal, visium, visium_hd)
     files = {"bundle": made.bundle, "he": made.he, "keypoints": made.keypoints, "truth": made.truth}
+    files |= {kind: path for kind in ("visium", "visium_hd") if (path := getattr(made, kind)) is not None}
     following = f"pixelgene import xenium NAME.section.zarr --bundle {made.bundle} --he {made.he}"
     terminal.result({k: str(p) for k, p in files.items()}, f"A slide and its run are in {folder}. Next: {following}")

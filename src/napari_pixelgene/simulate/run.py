@@ -17,6 +17,7 @@ from napari_pixelgene.simulate.placement import clicked, exact_keypoints, morpho
 from napari_pixelgene.simulate.pyramid import PyramidPlan, write_pyramid
 from napari_pixelgene.simulate.settings import SimulationSettings, name_of
 from napari_pixelgene.simulate.truth import write_keypoints, write_transform, write_truth
+from napari_pixelgene.simulate.visium import write_visium, write_visium_hd
 from napari_pixelgene.simulate.xenium import write_run
 
 _HE_TILE_PX = 512
@@ -32,13 +33,22 @@ class SimulatedRun:
     keypoints: Path
     truth: Path
     morphology_to_he: FloatArray
+    visium: Path | None = None
+    visium_hd: Path | None = None
 
 
-def simulate_run(folder: Path, settings: SimulationSettings, on_event: OnEvent = silent) -> SimulatedRun:
+def simulate_run(
+    folder: Path,
+    settings: SimulationSettings,
+    on_event: OnEvent = silent,
+    visium: bool = False,
+    visium_hd: bool = False,
+) -> SimulatedRun:
     """Write a synthetic slide with a Xenium run of it into `folder`.
 
     `outs/` is the run, `he.ome.tif` the slide, `keypoints.csv` pairs as clicked by hand, `he_imagealignment.csv` the
-    true matrix in Xenium Explorer's direction (H&E to morphology), `truth/` what a measurement only samples.
+    true matrix in Xenium Explorer's direction (H&E to morphology), `truth/` what a measurement only samples. On request
+    `visium/outs` and `visium_hd/outs` are runs of the same slide on those arrays.
     """
     run = SimulatedRun(
         folder,
@@ -47,6 +57,8 @@ def simulate_run(folder: Path, settings: SimulationSettings, on_event: OnEvent =
         folder / "keypoints.csv",
         folder / "truth",
         morphology_to_he(settings).matrix,
+        folder / "visium" / "outs" if visium else None,
+        folder / "visium_hd" / "outs" if visium_hd else None,
     )
     folder.mkdir(parents=True, exist_ok=True)
     population = Population(settings)
@@ -56,6 +68,10 @@ def simulate_run(folder: Path, settings: SimulationSettings, on_event: OnEvent =
     _write_he(run.he, settings, population, on_event)
     write_truth(run.truth, detection, expression, on_event)
     _write_alignment(run, settings, population)
+    if run.visium is not None:
+        write_visium(run.visium, population, expression, run.he, on_event)
+    if run.visium_hd is not None:
+        write_visium_hd(run.visium_hd, population, expression, run.he, on_event)
     return run
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
-from napari_pixelgene.simulate.cells import BLOCK_UM, VERTICES
+from napari_pixelgene.simulate.cells import BLOCK_UM, VERTICES, Cells
 from napari_pixelgene.simulate.detection import Detection
 from napari_pixelgene.simulate.genes import Expression
 from napari_pixelgene.simulate.placement import morphology_shape
@@ -49,14 +49,19 @@ def molecules_of(detection: Detection, expression: Expression, column: int, row:
     cells = detection.population.block(column, row)
     rng = np.random.default_rng([detection.settings.seed, _SEEING, column, row])
     n_genes = len(expression.programme.genes)
-    counts = rng.poisson(expression.rates(cells) / ACCEPTED)
+    gene, around = shed(cells, expression.rates(cells) / ACCEPTED, rng)
+    feature, xy = _with_controls(gene, around, n_genes, rng)
+    order = rng.permutation(len(xy))
+    return _decoded(detection, feature[order], xy[order], rng)
+
+
+def shed(cells: Cells, rates: FloatArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
+    """Genes (n,) and places (n, 2) in H&E µm of molecules that cells lose at `rates` (cells, genes)."""
+    counts = rng.poisson(rates)
     drawn = (np.repeat(axis, counts.ravel()) for axis in np.indices(counts.shape).reshape(2, -1))
     source, gene = (np.asarray(d, dtype=np.int64) for d in drawn)
     spread = np.where(rng.random(len(source)) < DRIFTED, DRIFT_UM, SPREAD_UM[cells.kind[source]])
-    shed = cells.xy_um[source] + rng.standard_normal((len(source), 2)) * spread[:, None]
-    feature, xy = _with_controls(gene, shed, n_genes, rng)
-    order = rng.permutation(len(xy))
-    return _decoded(detection, feature[order], xy[order], rng)
+    return gene, cells.xy_um[source] + rng.standard_normal((len(source), 2)) * spread[:, None]
 
 
 def _with_controls(
