@@ -38,10 +38,19 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for encoder in found["features"]:
         yield f"  features  {encoder}"
     for run in found["runs"]:
-        yield f"  run       {run['name']}: {run['model']}, {run['genes']:,} genes, trained on {', '.join(run['train'])}"
+        yield from _run(run)
     for maps in found["maps"]:
         yield f"  maps      {maps['name']}: {maps['unit']}"
     for key, reason in found["stale"].items():
         yield f"  stale     {key}: {reason}"
     for name in found["unfinished"]:
         yield f"  unfinished  {name}: the next run continues it"
+
+
+def _run(run: Mapping[str, Any]) -> Iterator[str]:
+    """A run: what it is, what it cost, how well it does where it has not looked."""
+    took = "" if run["seconds"] is None else f", {run['seconds']:.0f} s"
+    learned = f"{run['model']} on {run['encoder']}, {run['genes']:,} genes, trained on {', '.join(run['train'])}{took}"
+    yield f"  run       {run['name']}: {learned}" + ("" if run["purpose"] == "prediction" else "  (for its scores)")
+    if run["scores"] is not None:
+        yield f"            {run['scores']['verdict']}"

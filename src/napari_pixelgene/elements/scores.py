@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_pixelgene.elements.arrays import FloatArray
+from napari_pixelgene.elements.arrays import FloatArray, IntArray
 
 # The two numbers of a run while it trains, on the units that its members stop on: the mean Pearson over genes, and the
 # same against those units shuffled.
@@ -94,6 +94,48 @@ class SectionScores:
         return table
 
 
+@dataclass(frozen=True, slots=True)
+class GeneScores:
+    """What a gene list shows of a run, (genes,) each: the Pearson of the log on tissue not seen, beside what chance,
+    one map of the total, counting nuclei and position alone reach, and the ceiling of the counts. NaN: not to be had.
+
+    Of several sections it is the mean; `total` is the sum of counts.
+    """
+
+    genes: tuple[str, ...]
+    held_out_r: FloatArray
+    chance: FloatArray
+    total_only: FloatArray
+    nuclear: FloatArray
+    position: FloatArray
+    ceiling: FloatArray
+    total: FloatArray
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any]) -> GeneScores:
+        """From the columns of `per_gene`, of one section or of several below one another."""
+        names = np.asarray(columns["gene"])
+        genes, first, at = np.unique(names, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # as they were listed
+        means = {c: _gene_means(columns.get(f"log_{c}"), at, len(genes))[order] for c in ("pearson", *CONTROLS)}
+        counts = np.nan_to_num(np.asarray(columns["total"], dtype=np.float64))
+        total: FloatArray = np.bincount(at, counts, len(genes)).astype(np.float64)
+        return cls(
+            tuple(map(str, genes[order])), means["pearson"], means["permuted"], means["total_only"],
+            means["nuclear"], means["position"], means["ceiling"], total[order],
+        )  # fmt: skip
+
+
+def headline(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The run in one line, from the sections of `metrics.json`: held-out r, chance (None: not to be had), verdict."""
+    log = [s["log"] for s in sections.values()]
+    return {
+        "held_out_r": _across(log, "pearson_mean"),
+        "chance": _across(log, "permuted_pearson_mean"),
+        "verdict": verdict(sections),
+    }
+
+
 def verdict(sections: Mapping[str, Mapping[str, Any]]) -> str:
     """What the scores of `metrics.json` mean, in plain words: against chance, then against the easy explanations."""
     log = [s["log"] for s in sections.values()]
@@ -121,6 +163,17 @@ def verdict(sections: Mapping[str, Mapping[str, Any]]) -> str:
 def _across(scores: list[Mapping[str, Any]], key: str) -> float | None:
     values = [s[key] for s in scores if s.get(key) is not None]
     return float(np.mean(values)) if values else None
+
+
+def _gene_means(values: Any, at: IntArray, genes: int) -> FloatArray:
+    """Mean of the finite values of each gene, (genes,); NaN where there is none."""
+    if values is None:
+        return np.full(genes, np.nan)
+    given = np.asarray(values, dtype=np.float64)
+    finite = np.isfinite(given)
+    count = np.bincount(at[finite], minlength=genes)
+    total = np.bincount(at[finite], given[finite], genes)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
 def _mean(values: FloatArray) -> float | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from napari_pixelgene.pipeline.aligning import register_keypoints
 from napari_pixelgene.pipeline.held_out import shown_and_hidden
 from napari_pixelgene.pipeline.importing import import_section
-from napari_pixelgene.pipeline.judging import evaluate, write_metrics
+from napari_pixelgene.pipeline.judging import judge_run, write_metrics
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
 from napari_pixelgene.pipeline.preparing import ensure_bins, ensure_features, ensure_tissue
 from napari_pixelgene.pipeline.reporting import Told, report_content
@@ -141,7 +141,7 @@ def run_demo_with(folder: Path, settings: DemoSettings, on_event: OnEvent = sile
     with diary.stage("predict"):
         predict(store, RUN, on_event=on_event)
     with diary.stage("evaluate"):
-        evaluation = evaluate([store], (), settings.fit, settings.evaluation, on_event=on_event)
+        evaluation = judge_run(RUN, [store], (), settings.fit, settings.evaluation, on_event)
     with diary.stage("maps and pictures"):
         told = Told("PixelGene demo", _done(settings), (), {}, _chosen(settings), registration, _truth(folder))
         content = report_content(store, settings.fit, evaluation, told, on_event)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from napari_pixelgene.pipeline.preparing import MASK, REGION, SLIDE, region_hash, tissue_hash, transform_hashes
@@ -11,6 +13,7 @@ from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.maps import maps_attributes
 from napari_pixelgene.store.models import run_meta
 from napari_pixelgene.store.references import changed, references, whereabouts
+from napari_pixelgene.store.scores import read_scores
 from napari_pixelgene.store.tissue import tissue_source
 
 if TYPE_CHECKING:
@@ -78,8 +81,32 @@ def _capture(store: SectionStore, name: str) -> dict[str, Any]:
 
 
 def _run(store: SectionStore, name: str) -> dict[str, Any]:
-    meta = run_meta(store, name)
-    return {"name": name, "model": meta["model"], "genes": len(meta["genes"]), "train": meta["train"]}
+    """A run, from its card and its scores; times are None where an older version did not keep them."""
+    meta, scores = run_meta(store, name), read_scores(store, name)
+    started, finished = _times(meta)
+    return {
+        "name": name,
+        "model": meta["model"],
+        "encoder": meta["features"]["encoder"],
+        "genes": len(meta["genes"]),
+        "train": meta["train"],
+        "purpose": "evaluation" if meta.get("kind") == "cross" else "prediction",
+        "device": meta.get("device"),
+        "seconds": meta.get("seconds"),
+        "started": started,
+        "finished": finished,
+        "settings": meta["settings"],
+        "scores": None if scores is None else {**scores.headline, "held_out": scores.held_out},
+    }
+
+
+def _times(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """When a run began and ended, as ISO 8601 in UTC."""
+    finished = meta.get("finished")
+    if finished is None:
+        return None, None
+    began = datetime.fromisoformat(finished) - timedelta(seconds=float(meta["seconds"]))
+    return began.isoformat(timespec="seconds"), finished
 
 
 def _maps(store: SectionStore, name: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from napari_pixelgene.pipeline.beforehand import (
     require_unseen,
     superpixel_um,
 )
+from napari_pixelgene.pipeline.kept_scores import keep_scores
 from napari_pixelgene.pipeline.learning import FitSettings, Prepared, choose_device, fit, load_fitted, prepare_fit
 from napari_pixelgene.pipeline.preparing import ensure_features
 from napari_pixelgene.pipeline.slide import grid_of
@@ -71,7 +72,8 @@ def evaluate(
 ) -> Evaluation:
     """Fit on `train` and score each section of `test` once; without `test`, cross-validate over blocks of `train`.
 
-    The run is named by a hash of settings and training sections, so that no named run is overwritten.
+    The scores are kept beside the run, which is named by a hash of settings and training sections, so that no named
+    run is overwritten.
     """
     settings = settings or FitSettings()
     evaluation = evaluation or EvaluationSettings(seed=settings.seed)
@@ -96,7 +98,9 @@ def evaluate(
     if evaluation.permuted_training:
         scores = _with_permuted_training(scores, prepared, settings, evaluation, test, on_event)
     seconds["score"] = time.monotonic() - start
-    return Evaluation(_metrics(prepared, settings, scores, seconds), tuple(scores), run)
+    found = Evaluation(_metrics(prepared, settings, scores, seconds), tuple(scores), run)
+    keep_scores(train[0], run, found, evaluation, test)
+    return found
 
 
 def _scores(
@@ -140,6 +144,25 @@ def _shuffled(section: TrainingSection, rng: np.random.Generator) -> TrainingSec
     return replace(section, counts=section.counts[order], library=section.library[order])
 
 
+def judge_run(
+    run: str,
+    train: Sequence[SectionStore],
+    test: Sequence[SectionStore] = (),
+    settings: FitSettings | None = None,
+    evaluation: EvaluationSettings | None = None,
+    on_event: OnEvent = silent,
+) -> Evaluation:
+    """Score a run that was fitted on `train` with just these settings, and keep the scores beside it.
+
+    On sections the run itself is asked; on blocks of `train` a cross-validation of the same settings stands for it.
+    """
+    evaluation = evaluation or EvaluationSettings(seed=(settings or FitSettings()).seed)
+    found = evaluate(train, test, settings, evaluation, run if test else None, on_event)
+    if not test:
+        keep_scores(train[0], run, found, evaluation)
+    return found
+
+
 def evaluate_run(
     run: str,
     source: SectionStore,
@@ -148,7 +171,10 @@ def evaluate_run(
     on_event: OnEvent = silent,
     device: str = "auto",
 ) -> Evaluation:
-    """Score a stored run on sections it was not trained on; those it was trained on are refused."""
+    """Score a stored run on sections it was not trained on; those it was trained on are refused.
+
+    The scores are kept beside the run where `source` may be written.
+    """
     evaluation = evaluation or EvaluationSettings()
     if evaluation.permuted_training:
         raise SettingsError("A stored run is not trained again.", "Leave out --permuted-training, or give --train.")
@@ -162,7 +188,10 @@ def evaluate_run(
     training = _training_units(source, meta, fitted.genes, on_event)
     scores = [_score_one(store, fitted, settings, evaluation, training, on_event) for store in _each(test, on_event)]
     metrics = _metrics_of(meta["settings"], meta["train"], scores, {"score": time.monotonic() - start})
-    return Evaluation(metrics, tuple(scores), run)
+    found = Evaluation(metrics, tuple(scores), run)
+    if source.writable:
+        keep_scores(source, run, found, evaluation, test)
+    return found
 
 
 def _training_units(

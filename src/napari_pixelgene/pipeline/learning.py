@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,6 +85,7 @@ class Prepared:
     plan: MemberPlan
     model: Model
     fingerprint: str
+    kind: Literal["fit", "cross"] = "fit"
 
 
 def choose_device(asked: str) -> str:
@@ -130,7 +132,7 @@ def prepare_fit(
     data = TrainingData(sections, genes, features[0].channels, plan.fit, plan.stop, settings.seed, device)
     return Prepared(
         tuple(stores), tuple(measured), tuple(features), genes, data, plan, model,
-        _fingerprint(stores, settings, genes, kind),
+        _fingerprint(stores, settings, genes, kind), kind,
     )  # fmt: skip
 
 
@@ -346,7 +348,9 @@ def _meta(
         "superpixel_um": superpixel_um(ready.stores[0]),
         "settings": settings.model_dump(),
         "history": [dict(row) for row in history],
+        "kind": ready.kind,
         "seconds": seconds,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": ready.data.device,
         "versions": provenance.versions("torch", "scipy"),
         "fingerprint": ready.fingerprint,

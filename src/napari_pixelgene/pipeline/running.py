@@ -8,12 +8,14 @@ from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
 from napari_pixelgene.pipeline.config import ImportStep, RegisterStep, RunConfig, TissueStep, to_toml
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
-from napari_pixelgene.pipeline.judging import evaluate, write_metrics
+from napari_pixelgene.pipeline.judging import evaluate, judge_run, write_metrics
+from napari_pixelgene.pipeline.kept_scores import kept_scores
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
 from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.stages.evaluation import EvaluationSettings
 from napari_pixelgene.stages.features import FeatureSettings
+from napari_pixelgene.stages.folds import require_folds
 from napari_pixelgene.stages.registration import RegistrationSettings
 from napari_pixelgene.stages.tissue import TissueSettings
 from napari_pixelgene.store.section import SectionStore
@@ -21,6 +23,8 @@ from napari_pixelgene.store.section import SectionStore
 
 def run_config(config: RunConfig, on_event: OnEvent = silent, overwrite: bool = False) -> dict[str, Any]:
     """Do what is not done yet; returns where things are, and the scores when there were any."""
+    if config.evaluate is not None and config.evaluate.fit is not None and not config.evaluate.test:
+        require_folds(config.evaluate.fit.folds.folds)  # scores come last, and hours later
     touched = [_import(step, on_event, overwrite) for step in config.imports]
     for registration in config.register:
         _register(registration, on_event)
@@ -78,10 +82,23 @@ def _evaluate(config: RunConfig, on_event: OnEvent, overwrite: bool) -> dict[str
         return {}
     train, test = ([SectionStore.open(path) for path in paths] for paths in (step.train, step.test))
     assert step.fit is not None
-    found = evaluate(
-        train, test, step.fit, step.part(EvaluationSettings), run=None, on_event=on_event, overwrite=overwrite
-    )
+    settings, run = step.part(EvaluationSettings), _judged(config)
+    if run is None:
+        found = evaluate(train, test, step.fit, settings, on_event=on_event, overwrite=overwrite)
+    elif step.json_file is None and not overwrite and (kept := kept_scores(train[0], run, settings, test)):
+        on_event(Note(f"The scores of '{run}' are finished. {kept.headline['verdict']}", stage="evaluation"))
+        return {"metrics": kept.metrics}
+    else:
+        found = judge_run(run, train, test, step.fit, settings, on_event)
     if step.json_file is not None:
         write_metrics(found, step.json_file)
     on_event(Note(found.verdict, stage="evaluation"))
     return {"metrics": found.metrics}
+
+
+def _judged(config: RunConfig) -> str | None:
+    """The run of [fit], where [evaluate] asks for just what it learned from the same sections."""
+    fitted, judged = config.fit, config.evaluate
+    if fitted is None or judged is None or fitted.part(FitSettings) != judged.fit or fitted.train != judged.train:
+        return None
+    return fitted.run

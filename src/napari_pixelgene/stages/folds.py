@@ -75,6 +75,12 @@ def _deal(
     return fold_of[block], origin
 
 
+def require_folds(count: int) -> None:
+    """Refuse a cross-validation with no fold left to learn from: one is scored, one stops."""
+    if count < 3:
+        raise InputError(f"A cross-validation needs three folds, not {count}.", "Use --folds 3 or more.")
+
+
 def members(folds: Folds, kind: Literal["fit", "cross"], reach_um: float, xy_um: FloatArray) -> MemberPlan:
     """What every member sees: one member a fold of every partition.
 
@@ -83,8 +89,8 @@ def members(folds: Folds, kind: Literal["fit", "cross"], reach_um: float, xy_um:
     neither. A member may be left without units here: whether all sections together give it enough is
     training's to say.
     """
-    if kind == "cross" and folds.count < 3:
-        raise InputError(f"A cross-validation needs three folds, not {folds.count}.", "Use --folds 3 or more.")
+    if kind == "cross":
+        require_folds(folds.count)
     plans = []
     for fold, origin in zip(folds.fold, folds.origin, strict=True):
         mine = np.stack([fold == k for k in range(folds.count)])

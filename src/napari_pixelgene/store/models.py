@@ -17,6 +17,7 @@ from napari_pixelgene.errors import StoreError
 from napari_pixelgene.store.disk import disk_errors, require_free
 from napari_pixelgene.store.documents import plain, read_attributes, read_json, write_bytes, write_group, write_json
 from napari_pixelgene.store.ledger import Partial
+from napari_pixelgene.store.scores import copy_scores
 from napari_pixelgene.store.section import SectionStore
 
 WEIGHTS, CARD, CHECKPOINT = "model.safetensors", "model.json", "checkpoint.safetensors"
@@ -53,11 +54,17 @@ def run_meta(store: SectionStore, run: str) -> dict[str, Any]:
 
 
 def copy_run(source: SectionStore, target: SectionStore, run: str) -> None:
-    """Copy a run into another section, in the stead of an older one; the same one is left alone."""
+    """Copy a run and its scores into another section, in the stead of an older one; the same is left alone."""
     origin = source.locate("models", run)
     place = target.find("models", run)
-    if source.path == target.path or (place is not None and _same(origin, place)):
+    if source.path == target.path:
         return
+    if place is None or not _same(origin, place):
+        _copy(origin, target, run)
+    copy_scores(source, target, run)
+
+
+def _copy(origin: Path, target: SectionStore, run: str) -> None:
     require_free(target.path, (origin / WEIGHTS).stat().st_size, f"The model of run '{run}'")
     partial = target.afresh("models", run)
     with disk_errors(partial.path):
