@@ -76,7 +76,7 @@ def test_counts_meet_their_positions_in_the_order_of_the_counts(run: Run) -> Non
     assert capture.facts["um_per_fullres_px"] == pytest.approx(MPP, rel=2e-3)
     assert capture.facts["software"] == "spaceranger-9.9.9"
     texts = [e.text for e in told if isinstance(e, Note)]
-    assert any(re.search(r"Spots are 250\.\d .*0\.3999 µm per pixel", text) for text in texts)
+    assert any(re.search(r"Spots are 250 .*: 0\.3999 µm per pixel", text) for text in texts)
     assert "1 barcodes on tissue have no counts in filtered_feature_bc_matrix.h5 and are left out." in texts
 
 
