@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pixelgene.elements.alignment import Keypoints, Registration, Transform
+from napari_pixelgene.elements.alignment import Frame, Keypoints, Registration, Transform
 from napari_pixelgene.errors import RegistrationError, StoreError
 from napari_pixelgene.pipeline.slide import is_on_slide, open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
+# What to give where a run has no image of its own to click on.
+_GIVE_PAIRS = (
+    "Give the run's side in its own µm: two text files (--keypoints RUN HE), or JSON whose moving_frame is stage_um."
+)
+
 
 def register_keypoints(
     store: SectionStore,
@@ -48,6 +54,7 @@ def register_keypoints(
     pairs = _keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
     source = keypoints if isinstance(keypoints, Path) else None
     with _named(source):
+        _require_reached(found, pairs.moving_frame, _GIVE_PAIRS)
         registration = register(pairs, settings, float(store.meta()["mpp"]), _moving_mpp(found, pairs), on_event)
     inputs = {"import": found.fingerprint, "keypoints": _hash(pairs)}
     _store(store, found, pairs, registration.transform, provenance.fingerprint(settings, inputs))
@@ -68,6 +75,8 @@ def register_matrix(
     found = _require_run(store, capture)
     read = _matrix(store, found, matrix, direction, on_event)
     transform = read.inverse() if read.source == "he_px" else read
+    with _named(matrix):
+        _require_reached(found, transform.source, "Give a matrix with --direction stage_to_he.")
     on_event(Note(f"{matrix.name} was read as {read.name}.", stage=STAGE))
     inputs = {"import": found.fingerprint, "matrix": file_hash(matrix)}
     _store(store, found, None, transform, provenance.fingerprint({}, inputs))
@@ -78,9 +87,13 @@ def register_matrix(
 def text_keypoints(
     store: SectionStore, moving: Path, fixed: Path, levels: tuple[int, int] = (0, 0), capture: str | None = None
 ) -> Keypoints:
-    """Pairs from Pixel2Gene's two text files, morphology and H&E, clicked on the given levels of their pyramids."""
-    morphology = open_morphology(store, _require_run(store, capture))
-    return read_keypoint_texts(
+    """Pairs from Pixel2Gene's two text files, morphology and H&E, clicked on the given levels of their pyramids.
+
+    A run without morphology has its side in its own µm.
+    """
+    found = _require_run(store, capture)
+    morphology = open_morphology(store, found)
+    pairs = read_keypoint_texts(
         moving,
         fixed,
         moving_level=levels[0],
@@ -88,6 +101,11 @@ def text_keypoints(
         moving_shapes=_shapes(morphology[0]) if morphology else None,
         fixed_shapes=_shapes(open_slide(store)),
     )
+    if found.stage_to_morphology is not None:
+        return pairs
+    if levels[0]:
+        raise RegistrationError(f"The points of {moving} are µm of the run, which have no levels.", "Leave level 0.")
+    return replace(pairs, moving_frame="stage_um")
 
 
 def _shapes(image: Image) -> list[tuple[int, int]]:
@@ -130,6 +148,16 @@ def _require_run(store: SectionStore, capture: str | None) -> StoredCapture:
             f"The capture '{found.name}' of {store.path.name} is in H&E pixels already.", "It needs no registration."
         )
     return found
+
+
+def _require_reached(capture: StoredCapture, frame: Frame, mend: str) -> None:
+    """The run's positions must lead to the frame of the points: its own, or by its own matrix."""
+    between = capture.stage_to_morphology
+    if frame != capture.frame and (between is None or frame not in (between.source, between.target)):
+        why = "" if between is not None else " and it has no morphology image"
+        raise RegistrationError(
+            f"The points are in {frame}; the positions of the run '{capture.name}' are in {capture.frame}{why}.", mend
+        )
 
 
 def _keypoints(path: Path) -> Keypoints:

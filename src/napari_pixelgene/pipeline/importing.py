@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import Field
 
 from napari_pixelgene.elements.grid import WORK_MPP, Grid
@@ -26,10 +27,13 @@ from napari_pixelgene.store.section import SectionStore, require_suffix
 if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
     from napari_pixelgene.elements.image import Image
+    from napari_pixelgene.elements.transcripts import Transcripts
     from napari_pixelgene.pipeline.sources.base import SlideFile, Source
     from napari_pixelgene.store.references import Reference
 
 STAGE = "import"
+# Molecules looked at.
+_SAMPLE = 5000
 
 
 class ImportSettings(Section):
@@ -116,6 +120,8 @@ def _read(source: Source | None, image: Image, settings: ImportSettings, on_even
         found = replace(found, name=settings.name)
     if found.units is not None and found.units.frame in ("he_px", "he_um"):
         _check_place(found, image, settings, on_event)
+    if found.transcripts is not None and found.transcripts.frame in ("he_px", "he_um"):
+        _check_molecules(found.transcripts, image, settings)
     return found
 
 
@@ -129,6 +135,14 @@ def _check_place(capture: Capture, image: Image, settings: ImportSettings, on_ev
     check_pitch(xy_um, units.footprint, mpp)
     check_placement(xy_um, units.ids, grid, on_event)
     check_on_tissue(xy_um, grid, find_tissue(image, grid, on_event=on_event), on_event)
+
+
+def _check_molecules(transcripts: Transcripts, image: Image, settings: ImportSettings) -> None:
+    """Most of the first molecules must lie on the image; how many do not in all, the binning tells."""
+    first = next(transcripts.batches()).xy
+    xy = first[:: max(1, len(first) // _SAMPLE)]
+    xy_um = xy * (image.require_mpp() if transcripts.frame == "he_px" else 1.0)
+    check_placement(xy_um, np.arange(len(xy)), Grid.of_image(image, settings.work_mpp), what="of the first molecules")
 
 
 def _write_slide(

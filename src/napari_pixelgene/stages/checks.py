@@ -92,19 +92,19 @@ def nearest_distance(xy: FloatArray) -> float:
     return float(np.median(distance[:, 1]))
 
 
-def check_placement(xy_um: FloatArray, ids: Array, grid: Grid, on_event: OnEvent = silent) -> None:
-    """Most units must lie on the image; the few that do not are named in a note."""
+def check_placement(xy_um: FloatArray, ids: Array, grid: Grid, on_event: OnEvent = silent, what: str = "units") -> None:
+    """Most units (or `what` they are) must lie on the image; the few that do not are named in a note."""
     inside = _inside(xy_um, grid)
     share = float(inside.mean()) if len(inside) else 1.0
     if share < _MOST:
         raise InputError(
-            f"{int((~inside).sum()):,} of {len(inside):,} units lie outside the H&E: {_extents(xy_um, grid)}.",
+            f"{int((~inside).sum()):,} of {len(inside):,} {what} lie outside the H&E: {_extents(xy_um, grid)}.",
             _mend_placement(float(_inside(xy_um[:, ::-1], grid).mean())),
         )
     if share < 1:
         lost = np.asarray(ids)[~inside]
         shown = ", ".join(str(each) for each in lost[:5]) + (", …" if len(lost) > 5 else "")
-        text = f"{len(lost):,} of {len(inside):,} units lie outside the H&E and are not used: {shown}."
+        text = f"{len(lost):,} of {len(inside):,} {what} lie outside the H&E and are not used: {shown}."
         on_event(Note(text, "warning", STAGE))
 
 

@@ -15,6 +15,9 @@ _HERE = "napari_pixelgene.pipeline.sources"
 SOURCES: dict[str, str] = {
     "xenium": "xenium:XeniumSource",
     "st": "legacy_st:LegacyStSource",
+    "cosmx": "cosmx:CosmxSource",
+    "prefix": "prefix:PrefixSource",
+    "table": "table:TableSource",
 }
 
 
