@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from types import UnionType
@@ -129,6 +131,9 @@ def with_value(widget: Any, value: Any) -> None:
     if isinstance(widget, LineEdit):
         widget.value = "" if value is None else str(value)
     elif value is not None:
+        if isinstance(widget, FloatSpinBox):  # it would round what is finer than it shows
+            digits = max(widget.native.decimals(), -int(Decimal(str(value)).as_tuple().exponent))
+            widget.native.setDecimals(digits)
         widget.value = value
 
 
@@ -144,7 +149,8 @@ def _limits(field: FieldInfo, least: float) -> tuple[float, float]:
 
 
 def _step(default: float) -> float:
-    return 10.0 ** (len(str(int(abs(default)))) - 2) if abs(default) >= 1 else 0.01
+    """A tenth of the default's leading digit: 0.0001 for a rate of 0.001, 10 for a block of 500."""
+    return 10.0 ** (math.floor(math.log10(abs(default))) - 1) if default else 0.01
 
 
 def _without_none(annotation: Any) -> Any:

@@ -1,0 +1,88 @@
+"""What there is to choose from: models, encoders, devices. Loading them takes seconds, so it is done in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_pixelgene.errors import PixelGeneError
+
+if TYPE_CHECKING:
+    from napari_pixelgene.settings import Section
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A model, an encoder or a device: its name, a line about it, and why it cannot be chosen, if so."""
+
+    name: str
+    title: str
+    why_not: str = ""
+    settings: type[Section] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything the Run dock offers."""
+
+    models: tuple[Member, ...]
+    encoders: tuple[Member, ...]
+    devices: tuple[Member, ...]
+
+    def model(self, name: str) -> Member:
+        """The model of that name."""
+        return next(member for member in self.models if member.name == name)
+
+
+def load_engine(on_event: Callable[[Any], None]) -> Engine:
+    """Import the members and look for a graphics card."""
+    from napari_pixelgene.encoders.registry import available_encoders
+    from napari_pixelgene.models.registry import available_models
+    from napari_pixelgene.pipeline import config  # noqa: F401 - so that pressing Run does not wait for it
+
+    models = tuple(_tried(name, _model) for name in available_models())
+    encoders = tuple(_tried(name, _encoder) for name in available_encoders())
+    return Engine(models, encoders, _devices())
+
+
+def _tried(name: str, find: Callable[[str], Member]) -> Member:
+    """A member that cannot be loaded is offered all the same, with the reason."""
+    try:
+        return find(name)
+    except PixelGeneError as error:
+        return Member(name, "", str(error))
+    except ImportError as error:
+        return Member(name, "", f"A package is missing: {error}.")
+
+
+def _model(name: str) -> Member:
+    from napari_pixelgene.models.registry import get_model
+    from napari_pixelgene.pipeline.learning import check_needs
+
+    model = get_model(name)
+    try:
+        check_needs(model)
+    except PixelGeneError as error:
+        return Member(name, model.title, str(error), model.Settings)
+    return Member(name, model.title, "", model.Settings)
+
+
+def _encoder(name: str) -> Member:
+    from napari_pixelgene.encoders.registry import get_encoder
+
+    encoder = get_encoder(name)
+    return Member(name, f"{len(encoder.channels)} numbers for every superpixel. Licence: {encoder.license}.")
+
+
+def _devices() -> tuple[Member, ...]:
+    import torch
+
+    there = torch.cuda.is_available()
+    why = "" if there else "There is no NVIDIA graphics card here that PyTorch can use."
+    best = torch.cuda.get_device_name(0) if there else "processor"
+    return (
+        Member("auto", f"Automatic ({best})"),
+        Member("cpu", "Processor (CPU)"),
+        Member("cuda", "Graphics card (CUDA)", why),
+    )

@@ -1,0 +1,160 @@
+"""Model, encoder, genes, device, and the settings of all of them, folded away: a `FitSettings` as a person sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_pixelgene.gui.dock import heading, words
+from napari_pixelgene.gui.forms import SettingsForm
+from napari_pixelgene.gui.run.choices import changed_only
+from napari_pixelgene.gui.run.engine import Engine, Member
+from napari_pixelgene.gui.run.genes_box import GenesBox
+
+if TYPE_CHECKING:
+    from napari_pixelgene.pipeline.learning import FitSettings
+
+
+class OptionsBox(QWidget):
+    """`value()` gives the settings, `set_value` shows others; `changed` when a person edits."""
+
+    changed = Signal()
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        from napari_pixelgene.pipeline.learning import FitSettings
+
+        self.engine = engine
+        self.model, self.encoder, self.device = (
+            _combo(each) for each in (engine.models, engine.encoders, engine.devices)
+        )
+        self.needs = words("", "needs")
+        self.genes = GenesBox()
+        self.score = QCheckBox("Score on held-out blocks")
+        self.score.setChecked(True)
+        self.score.setToolTip(
+            "Trains once more with blocks of tissue left out, and tells how well the maps match what was measured "
+            "there, beside what chance gives."
+        )
+        self.fold_out = Fold("Settings")
+        self.general: SettingsForm[FitSettings] = SettingsForm(
+            FitSettings, FitSettings(), leave_out=("model", "model_settings", "features", "genes", "device")
+        )
+        self.forms = {each.name: _form_of(each) for each in engine.models}
+        self._lay_out()
+        self._connect()
+        self._model_changed()
+
+    def value(self) -> FitSettings:
+        """The settings as they stand. Raises SettingsError that names the field."""
+        model = str(self.model.currentData())
+        form = self.forms[model]
+        return self.general.value().replace(
+            model=model,
+            model_settings=changed_only(form.value()) if form is not None else {},
+            features={"encoder": str(self.encoder.currentData())},
+            genes=self.genes.spec,
+            device=str(self.device.currentData()),
+        )
+
+    def set_value(self, value: FitSettings) -> None:
+        """Show these settings."""
+        self.general.set_value(value)
+        for combo, name in ((self.model, value.model), (self.encoder, value.features.encoder)):
+            combo.setCurrentIndex(max(0, combo.findData(name)))
+        self.device.setCurrentIndex(max(0, self.device.findData(value.device)))
+        self.genes.set_spec(value.genes)
+        form = self.forms.get(value.model)
+        if form is not None:
+            form.set_value(form.kind.make(value.model_settings))
+
+    def show_needs(self, missing: Iterable[str]) -> None:
+        """Say whether the chosen encoder's features are there, naming the sections where they are not."""
+        lacking = ", ".join(missing)
+        self.needs.setText(f"needs: features (made first for {lacking})" if lacking else "needs: features ✓")
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Model", self.model)
+        form.addRow(self.needs)
+        form.addRow("Encoder", self.encoder)
+        form.addRow("Genes", self.genes)
+        form.addRow("Device", self.device)
+        inside = self.fold_out.inside
+        self.own = heading("")
+        inside.addWidget(self.own)
+        for each in self.forms.values():
+            if each is not None:
+                inside.addWidget(each)
+        inside.addWidget(heading("Training"))
+        inside.addWidget(self.general)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(form)
+        column.addWidget(self.fold_out)
+        column.addWidget(self.score)
+
+    def _connect(self) -> None:
+        for combo in (self.encoder, self.device):
+            combo.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.model.currentIndexChanged.connect(lambda _: self._model_changed())
+        self.score.toggled.connect(lambda _: self.changed.emit())
+        self.genes.changed.connect(self.changed)
+        for form in (self.general, *self.forms.values()):
+            if form is not None:
+                form.changed.connect(self.changed)
+
+    def _model_changed(self) -> None:
+        chosen = str(self.model.currentData())
+        for name, form in self.forms.items():
+            if form is not None:
+                form.setVisible(name == chosen)
+        self.own.setText(f"Model: {chosen}")
+        self.model.setToolTip(self.engine.model(chosen).title)
+        self.changed.emit()
+
+
+class Fold(QWidget):
+    """A line with ▸ that folds out what is `inside`."""
+
+    def __init__(self, title: str, open_: bool = False) -> None:
+        super().__init__()
+        self.head = QToolButton()
+        self.head.setText(title)
+        self.head.setCheckable(True)
+        self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.head.setStyleSheet("QToolButton { border: none; background: transparent; }")
+        self.holder = QWidget()
+        self.inside = QVBoxLayout(self.holder)
+        self.inside.setContentsMargins(8, 0, 0, 0)
+        self.head.toggled.connect(self._toggle)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.head)
+        column.addWidget(self.holder)
+        self.head.setChecked(open_)
+        self._toggle(open_)
+
+    def _toggle(self, on: bool) -> None:
+        self.head.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
+        self.holder.setVisible(on)
+
+
+def _combo(members: Iterable[Member]) -> QComboBox:
+    """A choice by name; what cannot be chosen is there, greyed, with its reason."""
+    made = QComboBox()
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    for place, each in enumerate(members):
+        made.addItem(each.title if each.name in ("auto", "cpu", "cuda") else each.name, each.name)
+        made.setItemData(place, each.why_not or each.title, Qt.ItemDataRole.ToolTipRole)
+        rows: Any = made.model()
+        rows.item(place).setEnabled(not each.why_not)
+    return made
+
+
+def _form_of(member: Member) -> SettingsForm[Any] | None:
+    return SettingsForm(member.settings, member.settings()) if member.settings is not None else None

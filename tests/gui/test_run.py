@@ -1,0 +1,183 @@
+"""The Run dock: chosen, started by a click, followed, cancelled, found again, listed; by real events."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_pixelgene import jobs
+from napari_pixelgene.gui import recent
+from napari_pixelgene.gui.docks import show_dock
+from napari_pixelgene.gui.session import session_of
+from napari_pixelgene.jobs import starting
+from napari_pixelgene.store.section import SectionStore
+
+LEFT = Qt.MouseButton.LeftButton
+# What every program may use: `tell` writes an event as the terminal does.
+HEAD = """
+import json, sys, time
+def tell(**values): print(json.dumps({**values, "time": round(time.time(), 3)}), flush=True)
+def step(stage, done, total, **values):
+    tell(event="progress", stage=stage, done=done, total=total, message="", values=values)
+def note(text, stage="", level="info"): tell(event="note", text=text, stage=stage, level=level)
+"""
+LEARNING = (
+    "step('features', 0, 4)\nstep('features', 4, 4)\nnote('A corner is blurred.', level='warning')\n"
+    + "for n in range(1, 6): step('fit', n, 20, **{'held-out r': n / 10, 'chance': 0.01, 'loss': 1.0})\n"
+)
+WAIT = "time.sleep(60)\n"
+DONE = "note('Held-out r is 0.50; chance gives 0.01.', 'evaluation')\ntell(event='result', run='ridge-1')\n"
+FAILED = "tell(event='error', problem='The disk is full.', mend='Free 3 GB.', exit_code=2)\nsys.exit(2)\n"
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No job and no recent list of the person who tests is touched, and no job of ours stays alive."""
+    monkeypatch.setattr("napari_pixelgene.jobs.folder.user_state_path", lambda *a, **k: tmp_path / "state")
+    monkeypatch.setattr(recent, "_file", lambda: tmp_path / "state" / "recent.json")
+    yield
+    for job in jobs.running():
+        job.cancel()
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch):
+    """From now on a job runs this Python text, and not `pixelgene run`."""
+
+    def use(text: str) -> None:
+        def command(config: Path, overwrite: bool = False) -> list[str]:
+            return [sys.executable, "-S", "-c", HEAD + text, str(config)]
+
+        monkeypatch.setattr(starting, "command_of", command)
+
+    return use
+
+
+@pytest.fixture
+def section(tmp_path: Path, small_section: Path) -> Path:
+    """A section of the test's own, registered, with maps of a run 'first'."""
+    return Path(shutil.copytree(small_section, tmp_path / "breast.section.zarr"))
+
+
+@pytest.fixture
+def dock(make_napari_viewer, section, qtbot):
+    """The Run dock over that section, ready to run."""
+    viewer = make_napari_viewer(show=True)
+    session_of(viewer).open(section)
+    made = show_dock(viewer, "Run")
+    ready(qtbot, made)
+    yield made
+    made.progress.leave()
+
+
+def ready(qtbot, dock) -> None:
+    qtbot.waitUntil(lambda: dock.state == "full" and bool(dock.found), timeout=20_000)
+
+
+def pick(combo, name: str) -> None:
+    combo.setCurrentIndex(combo.findData(name))
+
+
+def settled(qtbot, dock) -> None:
+    qtbot.wait(80)
+
+
+def ended(qtbot, dock) -> None:
+    qtbot.waitUntil(lambda: dock.progress.running is None, timeout=5000)
+
+
+def test_a_run_is_chosen_started_and_followed_to_its_verdict(dock, qtbot, program, section) -> None:
+    assert dock.sections.train == dock.sections.predict == (section,)
+    assert dock.name.text() == "pixel2gene-1" and dock.run.isEnabled()
+    assert dock.options.genes.spec == "panel" and "24" in dock.options.genes.kind.currentText()
+    pick(dock.options.model, "ridge")
+    dock.options.forms["ridge"].widget("components").value = 5
+    settled(qtbot, dock)
+    assert dock.name.text() == "ridge-1"
+    program(LEARNING + DONE)
+    heard: list[str] = []
+    dock.session.changed.connect(heard.append)
+    qtbot.mouseClick(dock.run, LEFT)
+    (job,) = jobs.all()
+    config = tomllib.loads(job.config.read_text(encoding="utf-8"))
+    assert config["fit"]["train"] == config["predict"]["sections"] == [str(section)]
+    assert config["fit"]["model"] == "ridge" and config["fit"]["model_settings"] == {"components": 5}
+    assert config["fit"]["run"] == "ridge-1" and config["fit"]["genes"] == "panel" and "evaluate" in config
+    assert job.sections == (section.resolve(),)
+    ended(qtbot, dock)
+    story = dock.progress.story
+    assert [(line.words, line.percent) for line in story.lines] == [("Looking at the histology", 100), ("Learning", 25)]
+    assert story.curve.reached == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5]) and set(story.curve.chance) == {0.01}
+    assert "r 0.50" in dock.progress.numbers.text() and "chance 0.01" in dock.progress.numbers.text()
+    assert dock.progress.notes.text() == "⚠ A corner is blurred."
+    assert "Held-out r is 0.50" in dock.progress.said.text() and dock.next.isVisible()
+    assert set(heard) >= {"runs", "maps"}
+    asked: list[str] = []
+    dock.session.asked.disconnect()  # the other docks are tested elsewhere
+    dock.session.asked.connect(asked.append)
+    qtbot.mouseClick(dock.next, LEFT)
+    assert asked == ["Genes"]
+
+
+def test_cancel_stops_the_child_and_says_what_was_kept(dock, qtbot, program) -> None:
+    program(LEARNING + WAIT)
+    qtbot.mouseClick(dock.run, LEFT)
+    job = dock.progress.running
+    qtbot.waitUntil(lambda: len(dock.progress.story.curve.reached) == 5, timeout=5000)
+    settled(qtbot, dock)
+    assert not dock.run.isEnabled() and "is working on" in dock.run.toolTip()
+    bar = dock.progress.bars[1]
+    assert bar.name.text() == "Learning" and bar.bar.value() == 25 and bar.left.text().startswith("25 %")
+    qtbot.mouseClick(dock.progress.cancel, LEFT)
+    assert dock.progress.cancel.text() == "Cancelling…" and not dock.progress.cancel.isEnabled()
+    qtbot.waitUntil(lambda: job.state() == "cancelled", timeout=2000)
+    ended(qtbot, dock)
+    assert "Looking at the histology" in dock.progress.said.text()
+    assert "Learning 25 %" in dock.progress.said.text() and "Run continues it" in dock.progress.said.text()
+    qtbot.waitUntil(dock.run.isEnabled, timeout=3000)
+    assert dock.name.text() == "pixel2gene-1"  # the same name continues it
+
+
+def test_a_running_job_is_found_again_by_another_napari(dock, qtbot, program, make_napari_viewer) -> None:
+    program(LEARNING + WAIT)
+    qtbot.mouseClick(dock.run, LEFT)
+    qtbot.waitUntil(lambda: len(dock.progress.story.lines) == 2, timeout=5000)
+    other = show_dock(make_napari_viewer(show=True), "Run")
+    qtbot.waitUntil(lambda: other.progress.running is not None and len(other.progress.story.lines) == 2, timeout=5000)
+    assert other.progress.running.id == dock.progress.running.id
+    assert other.progress.title.text() == "pixel2gene-1 on breast"
+    qtbot.mouseClick(other.progress.cancel, LEFT)
+    ended(qtbot, dock)
+    assert dock.progress.story.state == "cancelled"
+
+
+def test_a_run_that_fails_says_why_and_what_to_do(dock, qtbot, program) -> None:
+    program(LEARNING + FAILED)
+    qtbot.mouseClick(dock.run, LEFT)
+    ended(qtbot, dock)
+    assert dock.progress.fault.text == "✗ The disk is full. Free 3 GB."
+    assert dock.next.isHidden() and "The disk is full." in dock.progress.log.toPlainText()
+
+
+def test_what_cannot_be_trained_on_says_why(dock, qtbot, tmp_path, section) -> None:
+    bare = SectionStore.open(shutil.copytree(section, tmp_path / "bare.section.zarr"))
+    bare.remove("captures", bare.captures()[0])
+    (tmp_path / "gone.section.zarr").mkdir()
+    recent.remember(tmp_path / "gone.section.zarr")
+    recent.remember(bare.path)
+    dock.refresh()
+    qtbot.waitUntil(lambda: len(dock.found) == 3, timeout=3000)
+    train, predict = (dock.sections.box(what, bare.path) for what in ("train", "predict"))
+    assert not train.isEnabled() and "Nothing was measured" in train.toolTip() and predict.isEnabled()
+    assert not dock.sections.box("predict", tmp_path / "gone.section.zarr").isEnabled()
+    qtbot.mouseClick(predict, LEFT, pos=predict.rect().center())
+    qtbot.mouseClick(dock.sections.box("train", section), LEFT, pos=dock.sections.box("train", section).rect().center())
+    settled(qtbot, dock)
+    assert dock.sections.predict == (section, bare.path) and dock.sections.train == ()
+    assert not dock.run.isEnabled() and dock.why.text() == "Choose a section to train on."
