@@ -14,6 +14,8 @@ _HERE = "napari_pixelgene.pipeline.sources"
 # In the order in which a folder or file of a person is tried.
 SOURCES: dict[str, str] = {
     "xenium": "xenium:XeniumSource",
+    "visium": "visium:VisiumSource",
+    "visium-hd": "visium_hd:VisiumHdSource",
     "st": "legacy_st:LegacyStSource",
     "cosmx": "cosmx:CosmxSource",
     "prefix": "prefix:PrefixSource",
