@@ -121,7 +121,7 @@ def inline_commands() -> list[str]:
 
 def test_options_in_sentences_exist() -> None:
     """`--mpp` alone must be an option of some command, and the name of a command must be one."""
-    names = ["import xenium", "import st", "import image", *(name for _, name, _, _ in command._COMMANDS)]
+    names = [*(f"import {kind}" for kind, _ in command._IMPORTS), *(name for _, name, _, _ in command._COMMANDS)]
     known = {option for name in names for option in options(name)} | {"--help", "--version"}
     ours = [c for page in PAGES for c in CODE.findall(prose(page)) if not c.startswith(("napari ", "python ", "pip "))]
     said = {option for code in ours for option in re.findall(r"(?<!\S)--[\w-]+", code)}
@@ -284,7 +284,7 @@ def test_what_is_not_there_is_still_not_there() -> None:
     own = {name for name, target in _MODELS.items() if target.startswith("napari_pixelgene.")}
     assert own == {"pixel2gene", "ridge"} and all(name in missing.lower() for name in own)
     assert all(f"`{name}`" in missing for name in available_encoders())
-    assert [name for name, _ in command._IMPORTS] == ["xenium", "st", "image"]
+    assert [name for name, _ in command._IMPORTS] == ["xenium", "st", "cosmx", "prefix", "table", "image"]
     assert "widgets" not in text(ROOT / "napari.yaml") and "no docks" in missing
 
 

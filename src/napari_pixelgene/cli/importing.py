@@ -12,11 +12,14 @@ from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, defau
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.slide import is_placed, require_capture
 from napari_pixelgene.pipeline.sources.base import Source
+from napari_pixelgene.pipeline.sources.cosmx import CosmxSource
 from napari_pixelgene.pipeline.sources.legacy_st import LegacyStSource
+from napari_pixelgene.pipeline.sources.prefix import PrefixSource
+from napari_pixelgene.pipeline.sources.table import TableSource
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 
 # A source's fields as options of the command, each with the words of its description.
-_FIELDS = Parameter(name="*")
+_FIELDS = Parameter(name="*", consume_multiple=True, negative="")
 
 
 @Parameter(name="*")
@@ -47,6 +50,27 @@ def import_xenium(
     section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[XeniumSource, _FIELDS], terminal: Listener
 ) -> None:
     """A section from an H&E and a Xenium output folder."""
+    _import(section, slide, source, terminal)
+
+
+def import_cosmx(
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[CosmxSource, _FIELDS], terminal: Listener
+) -> None:
+    """A section from an H&E and the flat files of a CosMx run."""
+    _import(section, slide, source, terminal)
+
+
+def import_prefix(
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[PrefixSource, _FIELDS], terminal: Listener
+) -> None:
+    """A section from the folder that Pixel2Gene, iSCALE and iStar work in."""
+    _import(section, slide, source, terminal)
+
+
+def import_table(
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[TableSource, _FIELDS], terminal: Listener
+) -> None:
+    """A section from an H&E and a table of molecules or units: MERSCOPE, Stereo-seq, your own."""
     _import(section, slide, source, terminal)
 
 

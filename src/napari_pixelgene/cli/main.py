@@ -42,6 +42,9 @@ _COMMANDS = (
 _IMPORTS = (
     ("xenium", "A section from an H&E and a Xenium output folder."),
     ("st", "A section from an H&E and a legacy Spatial Transcriptomics table."),
+    ("cosmx", "A section from an H&E and the flat files of a CosMx run."),
+    ("prefix", "A section from the folder that Pixel2Gene, iSCALE and iStar work in."),
+    ("table", "A section from an H&E and a table: MERSCOPE, Stereo-seq, your own."),
     ("image", "A section from an H&E alone, to be predicted on."),
 )
 
