@@ -284,7 +284,8 @@ def test_what_is_not_there_is_still_not_there() -> None:
     own = {name for name, target in _MODELS.items() if target.startswith("napari_pixelgene.")}
     assert own == {"pixel2gene", "ridge"} and all(name in missing.lower() for name in own)
     assert all(f"`{name}`" in missing for name in available_encoders())
-    assert [name for name, _ in command._IMPORTS] == ["xenium", "st", "cosmx", "prefix", "table", "image"]
+    runs = ["xenium", "visium", "visium-hd", "st", "cosmx", "prefix", "table"]
+    assert [name for name, _ in command._IMPORTS] == [*runs, "image"]
     assert "widgets" not in text(ROOT / "napari.yaml") and "no docks" in missing
 
 

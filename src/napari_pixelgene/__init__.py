@@ -15,6 +15,8 @@ _PUBLIC: dict[str, str] = {
     "simulate_run": "napari_pixelgene.simulate.run",
     "SectionStore": "napari_pixelgene.store.section",
     "XeniumSource": "napari_pixelgene.pipeline.sources.xenium",
+    "VisiumSource": "napari_pixelgene.pipeline.sources.visium",
+    "VisiumHdSource": "napari_pixelgene.pipeline.sources.visium_hd",
     "LegacyStSource": "napari_pixelgene.pipeline.sources.legacy_st",
     "CosmxSource": "napari_pixelgene.pipeline.sources.cosmx",
     "PrefixSource": "napari_pixelgene.pipeline.sources.prefix",

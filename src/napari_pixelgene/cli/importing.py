@@ -16,6 +16,8 @@ from napari_pixelgene.pipeline.sources.cosmx import CosmxSource
 from napari_pixelgene.pipeline.sources.legacy_st import LegacyStSource
 from napari_pixelgene.pipeline.sources.prefix import PrefixSource
 from napari_pixelgene.pipeline.sources.table import TableSource
+from napari_pixelgene.pipeline.sources.visium import VisiumSource
+from napari_pixelgene.pipeline.sources.visium_hd import VisiumHdSource
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 
 # A source's fields as options of the command, each with the words of its description.
@@ -71,6 +73,20 @@ def import_table(
     section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[TableSource, _FIELDS], terminal: Listener
 ) -> None:
     """A section from an H&E and a table of molecules or units: MERSCOPE, Stereo-seq, your own."""
+    _import(section, slide, source, terminal)
+
+
+def import_visium(
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[VisiumSource, _FIELDS], terminal: Listener
+) -> None:
+    """A section from a Visium output folder, and the full-resolution H&E where there is one."""
+    _import(section, slide, source, terminal)
+
+
+def import_visium_hd(
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[VisiumHdSource, _FIELDS], terminal: Listener
+) -> None:
+    """A section from a Visium HD output folder, and the full-resolution H&E where there is one."""
     _import(section, slide, source, terminal)
 
 

@@ -41,6 +41,8 @@ _COMMANDS = (
 )
 _IMPORTS = (
     ("xenium", "A section from an H&E and a Xenium output folder."),
+    ("visium", "A section from a Visium output folder, and the full-resolution H&E where there is one."),
+    ("visium-hd", "A section from a Visium HD output folder, and the full-resolution H&E where there is one."),
     ("st", "A section from an H&E and a legacy Spatial Transcriptomics table."),
     ("cosmx", "A section from an H&E and the flat files of a CosMx run."),
     ("prefix", "A section from the folder that Pixel2Gene, iSCALE and iStar work in."),
@@ -60,7 +62,7 @@ def _make_app() -> App:
     )
     imports = App(name="import", help="Bring files into a section, by reference.", group=_FLOW, sort_key=0)
     for name, sentence in _IMPORTS:
-        imports.command(f"{_HERE}.importing:import_{name}", name=name, help=sentence)
+        imports.command(f"{_HERE}.importing:import_{name.replace('-', '_')}", name=name, help=sentence)
     app.command(imports)
     for place, (group, name, where, sentence) in enumerate(_COMMANDS, start=1):
         app.command(f"{_HERE}.{where}", name=name, help=sentence, group=group, sort_key=place)
