@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_pixelgene.gui.genes.browser import Browser
     from napari_pixelgene.pipeline.showing import ShownSection
 
 # What of a section can change under the docks' eyes (the argument of `Session.changed`).
@@ -50,6 +51,7 @@ class Session:
         self.shown: ShownSection | None = None
         self.why_read_only = ""
         self.docks_listen = False  # whether `asked` is answered by this viewer's docks
+        self.browser: Browser | None = None  # which gene is shown (`genes.browser.browser_of`)
         viewer.layers.events.inserted.connect(self._inserted)
 
     # What is open

@@ -143,6 +143,12 @@ def ensure_bins(store: SectionStore, capture: StoredCapture, on_event: OnEvent =
     return binned.bins
 
 
+def bins_are_current(store: SectionStore, capture: StoredCapture) -> bool:
+    """Whether a streamed capture's bins are there, and lie where its present transform lays them."""
+    made = provenance.made_with(store, "captures", capture.name, "bins")
+    return made is not None and made == provenance.fingerprint({}, _bins_inputs(store, capture))
+
+
 def counts_inputs(store: SectionStore) -> dict[str, str]:
     """What training and maps depend on besides features: the counts as the present transform lays them."""
     if not store.captures():

@@ -11,6 +11,7 @@ from scipy import sparse
 from napari_pixelgene.elements.arrays import FloatArray, IntArray
 from napari_pixelgene.elements.bins import Bins
 from napari_pixelgene.store import tables
+from napari_pixelgene.store.by_gene import put_by_gene
 from napari_pixelgene.store.disk import disk_errors, require_free
 from napari_pixelgene.store.documents import plain, read_attributes, write_group
 from napari_pixelgene.store.section import SectionStore
@@ -36,6 +37,7 @@ def write_bins(
     with disk_errors(partial.path):
         write_group(partial.path, values)
         tables.put_table(partial.path, bins.counts, bins.genes, bins.superpixel, _centres_um(bins), columns, footprint)
+        put_by_gene(partial.path, bins.counts)
     partial.publish()
 
 

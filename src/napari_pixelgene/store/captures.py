@@ -27,6 +27,7 @@ from napari_pixelgene.store.alignments import (
     read_alignment,
 )
 from napari_pixelgene.store.arrays import put_genes, take_genes
+from napari_pixelgene.store.by_gene import put_by_gene
 from napari_pixelgene.store.disk import disk_errors, require_free
 from napari_pixelgene.store.documents import plain, read_attributes, write_group
 from napari_pixelgene.store.references import ATTRIBUTE, Reference
@@ -174,6 +175,7 @@ def _put_units(folder: Path, units: Units) -> None:
     footprint = {"shape": units.footprint.shape, "size_um": float(units.footprint.size_um)}
     notes = {"footprint": footprint, "frame": units.frame}
     tables.put_table(folder, counts, units.genes, units.ids, units.xy, {"library": units.library}, notes)
+    put_by_gene(folder, counts)
 
 
 def _put_alignment(folder: Path, capture: Capture, older: Path | None) -> None:

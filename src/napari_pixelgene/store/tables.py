@@ -50,6 +50,13 @@ def take_table(folder: Path) -> Any:
     return anndata.io.read_elem(open_group(folder, writable=False)[COUNTS])
 
 
+def take_part(folder: Path, part: str) -> Any:
+    """A part of the AnnData at `folder`/counts (`"obs"`, `"obsm/spatial"`), without the counts."""
+    import anndata
+
+    return anndata.io.read_elem(open_group(folder, writable=False)[f"{COUNTS}/{part}"])
+
+
 def take_rows(folder: Path, start: int, stop: int) -> sparse.csr_matrix:
     """Rows [start, stop) of the counts at `folder`; reads no others."""
     import anndata
@@ -70,6 +77,17 @@ def take_positions(folder: Path) -> FloatArray:
     import anndata
 
     return np.asarray(anndata.io.read_elem(open_group(folder, writable=False)[f"{COUNTS}/obsm/spatial"]))
+
+
+def counts_of(folder: Path) -> sparse.csr_matrix:
+    """The counts at `folder`, whole."""
+    return sparse.csr_matrix(take_part(folder, f"layers/{COUNTS}"))
+
+
+def genes_in(folder: Path) -> GeneTable:
+    """The gene table of the AnnData at `folder`/counts, without the counts."""
+    var = take_part(folder, "var")
+    return GeneTable(tuple(map(str, var.index)), tuple(map(str, var["gene_ids"])))
 
 
 def genes_of(table: Any) -> GeneTable:
