@@ -46,6 +46,11 @@ def test_a_negative_log_gives_no_counts() -> None:
     np.testing.assert_array_equal(targets.counts_from_log(np.array([[-2.0]]), np.array([5.0])), [[0.0]])
 
 
+def test_no_gene_is_more_than_all() -> None:
+    counts = targets.counts_from_log(np.array([[50.0, 1.0]]), np.array([np.log(300.0)]))
+    np.testing.assert_allclose(counts, [[300.0, np.expm1(1.0) / 1e4 * 300]])
+
+
 def test_predicted_counts_have_the_composition_of_their_own_sum() -> None:
     counts, _ = drawn()
     depth = np.linspace(0.1, 9, len(counts))[:, None]

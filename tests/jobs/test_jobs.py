@@ -224,3 +224,10 @@ def test_the_real_command_is_followed_to_its_end(tmp_path: Path) -> None:
     until(lambda: made.state() == "failed", 60)
     fault = made.fault()
     assert fault is not None and "such.tif" in fault.problem and fault.mend
+
+
+def test_of_many_the_failed_ones_are_its_details(program: Started) -> None:
+    failed = [{"what": "b.svs", "problem": "It is no slide.", "mend": "Copy it again."}]
+    made = program(f"tell(event='error', problem='1 of 3 failed.', mend='Mend it.', exit_code=2, failed={failed!r})")
+    until(lambda: made.state() == "failed")
+    assert made.fault() == ("1 of 3 failed.", "Mend it.", "b.svs: It is no slide. Copy it again.")

@@ -170,3 +170,12 @@ def test_a_model_card_is_complete(name: str) -> None:
 def test_an_unknown_model_is_told_with_its_neighbour() -> None:
     with pytest.raises(SettingsError, match="Did you mean 'pixel2gene'"):
         get_model("pixl2gene")
+
+
+def test_far_from_what_was_learned_counts_stay_finite(name: str) -> None:
+    """Another stain, a scanner's artefact: features that no training tissue had must not fill a map with infinities."""
+    model = fitted(name)
+    far = np.random.default_rng(3).normal(size=(200, 6)).astype(np.float32) * 60
+    counts = model.predict(View(far), np.arange(len(model.genes)), "counts")
+    assert np.isfinite(counts).all() and counts.min() >= 0
+    assert counts.max() < 65504  # what a map of half precision holds

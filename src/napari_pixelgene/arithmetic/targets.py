@@ -6,6 +6,7 @@ be more than the g columns. log1p(CP10k) of 0 is 0, so sparse counts stay sparse
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,6 +19,10 @@ Ints = npt.NDArray[np.integer[Any]]
 # A sparse matrix of scipy (which brings no types), or a dense array.
 Counts: TypeAlias = Any
 PER = 1e4
+# log1p(CP10k) of a unit that holds one gene alone.
+MOST_LOG = math.log1p(PER)
+# Beyond so many standard deviations from the training mean a total is extrapolated: its exponential would explode.
+FARTHEST_SD = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,8 @@ def composition_log(predicted: Floats, library: Floats | None = None) -> Floats:
 
 
 def counts_from_log(log: Floats, log_total: Floats) -> Floats:
-    """Expected counts (…, g) from a composition (…, g) and the logarithm of the total (…)."""
-    composition = np.expm1(np.maximum(np.asarray(log, dtype=np.float64), 0)) / PER
+    """Expected counts (…, g) from a composition (…, g) and the logarithm of the total (…); no gene is more than all."""
+    composition = np.expm1(np.clip(np.asarray(log, dtype=np.float64), 0, MOST_LOG)) / PER
     out: Floats = composition * np.exp(np.asarray(log_total, dtype=np.float64))[..., None]
     return out
 

@@ -10,10 +10,10 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_pixelgene.errors import Cancelled, PixelGeneError
 
@@ -42,7 +42,7 @@ def guarded(work: Callable[[], int], terminal: Terminal, debug: bool = False) ->
             terminal.close()
             traceback.print_exc()
         if known is not None:
-            return _tell(terminal, known.problem, known.mend, BAD_INPUT)
+            return _tell(terminal, known.problem, known.mend, BAD_INPUT, failures=getattr(known, "failures", ()))
         details = None if debug else _keep_details(error)
         return _tell(terminal, _defect(error), _where(details, debug), DEFECT, details)
     finally:
@@ -77,10 +77,19 @@ def _of_disk(error: OSError) -> PixelGeneError:
     return PixelGeneError(f"{name} cannot be read or written: permission denied.", "Ask for permission, or copy it.")
 
 
-def _tell(terminal: Terminal, problem: str, mend: str, code: int, details: Path | None = None) -> int:
+def _tell(
+    terminal: Terminal,
+    problem: str,
+    mend: str,
+    code: int,
+    details: Path | None = None,
+    failures: Sequence[tuple[str, str, str]] = (),
+) -> int:
     if terminal.mode == "json":
-        line = {"event": "error", "problem": problem, "mend": mend, "exit_code": code}
-        terminal.line({**line, "details": str(details) if details is not None else None})
+        line: dict[str, Any] = {"event": "error", "problem": problem, "mend": mend, "exit_code": code}
+        line["details"] = str(details) if details is not None else None
+        failed = [dict(zip(("what", "problem", "mend"), each, strict=True)) for each in failures]
+        terminal.line({**line, "failed": failed} if failed else line)
     terminal.write(f"{'' if code == STOPPED else 'error: '}{problem} {mend}".rstrip())
     return code
 

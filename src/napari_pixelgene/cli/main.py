@@ -32,6 +32,7 @@ _COMMANDS = (
     (_FLOW, "predict", "predict:predict", "Predict gene maps over sections with a trained run."),
     (_FLOW, "evaluate", "evaluate:evaluate", "Score a model on tissue it has not seen, beside its controls."),
     (_WHOLE, "run", "run:run", "Do the whole flow as a TOML file says."),
+    (_WHOLE, "queue", "queue:queue", "Predict a folder of slides with one run; one that fails stops no other."),
     (_WHOLE, "demo", "demo:demo", "Simulate a small slide and do the whole flow on it."),
     (_WHOLE, "simulate", "simulate:simulate", "Write a synthetic slide and its Xenium run, with known truth."),
     (_AROUND, "info", "info:info", "Tell what is in a section and what is stale."),
@@ -47,6 +48,8 @@ _IMPORTS = (
     ("cosmx", "A section from an H&E and the flat files of a CosMx run."),
     ("prefix", "A section from the folder that Pixel2Gene, iSCALE and iStar work in."),
     ("table", "A section from an H&E and a table: MERSCOPE, Stereo-seq, your own."),
+    ("anndata", "A section from an H&E and an AnnData with positions (.h5ad or Zarr)."),
+    ("spatialdata", "A section from a SpatialData store, and its H&E or another."),
     ("image", "A section from an H&E alone, to be predicted on."),
 )
 

@@ -113,7 +113,8 @@ class Job:
         end = self._end()
         if end is None:
             return Fault(*self._crash(), said)
-        return Fault(str(end.get("problem", "")), str(end.get("mend", "")), _details(end.get("details")) or said)
+        details = _listed(end.get("failed")) or _details(end.get("details")) or said
+        return Fault(str(end.get("problem", "")), str(end.get("mend", "")), details)
 
     def save(self) -> None:
         """Write the card, in one step."""
@@ -187,6 +188,11 @@ def _of(end: dict[str, Any]) -> State:
 
 def _details(path: Any) -> str:
     return last_lines(Path(path), 200) if path else ""
+
+
+def _listed(failed: Any) -> str:
+    """What failed of many, a line each."""
+    return "\n".join(f"{f['what']}: {f['problem']} {f['mend']}".strip() for f in failed or ())
 
 
 def _signal(number: int) -> str:

@@ -15,7 +15,14 @@ from pydantic import Field
 from scipy import sparse
 
 from napari_pixelgene.arithmetic.regression import Ridge, fit_ridge
-from napari_pixelgene.arithmetic.targets import calibration, counts_from_log, fit_components, log1p_cp10k, standardise
+from napari_pixelgene.arithmetic.targets import (
+    FARTHEST_SD,
+    calibration,
+    counts_from_log,
+    fit_components,
+    log1p_cp10k,
+    standardise,
+)
 from napari_pixelgene.models.base import Fitted, Model, Quantity, TrainingData, View
 from napari_pixelgene.progress import OnEvent, Progress
 from napari_pixelgene.settings import Section
@@ -87,7 +94,8 @@ class FittedRidge(Fitted):
         if quantity == "log":
             return np.asarray(log)
         mean, sd = self._arrays["total"]
-        counts = counts_from_log(log, mean + sd * z[..., -1]) / float(self._arrays["unit_size"][0])
+        total = mean + sd * np.clip(z[..., -1], -FARTHEST_SD, FARTHEST_SD)
+        counts = counts_from_log(log, total) / float(self._arrays["unit_size"][0])
         return np.asarray(counts * self._arrays["calibration"][members].mean(0)[genes])
 
 

@@ -101,12 +101,17 @@ class FitStep(FitSettings, Step):
 class PredictStep(Step):
     """[predict]: maps."""
 
-    places: ClassVar[tuple[str, ...]] = ("sections", "source")
+    places: ClassVar[tuple[str, ...]] = ("sections", "source", "table")
     sections: tuple[Path, ...] = Field((), description="Sections to predict; all imported ones when left out.")
     run: str = Field("", description="Name of the run; that of [fit] when left out.")
     source: Path | None = Field(None, description="The section that holds the run, where it is none of these.")
     genes: tuple[str, ...] | None = Field(None, description="Only these genes.")
     device: str = Field("auto", description="auto (GPU where there is one), cpu, cuda or cuda:N.")
+    table: Path | None = Field(
+        None,
+        description="A queue: each slide is imported and predicted alone, one that fails stops no other, and here "
+        "(.csv or .parquet) is a row for each.",
+    )
 
 
 class EvaluateStep(EvaluationSettings, Step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from napari_pixelgene.errors import SettingsError
@@ -12,6 +13,7 @@ from napari_pixelgene.pipeline.judging import evaluate, judge_run, write_metrics
 from napari_pixelgene.pipeline.kept_scores import kept_scores
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
 from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
+from napari_pixelgene.pipeline.queueing import Outcome, queued_imports, require_all_done, run_queue
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.stages.evaluation import EvaluationSettings
 from napari_pixelgene.stages.features import FeatureSettings
@@ -25,18 +27,25 @@ def run_config(config: RunConfig, on_event: OnEvent = silent, overwrite: bool = 
     """Do what is not done yet; returns where things are, and the scores when there were any."""
     if config.evaluate is not None and config.evaluate.fit is not None and not config.evaluate.test:
         require_folds(config.evaluate.fit.folds.folds)  # scores come last, and hours later
-    touched = [_import(step, on_event, overwrite) for step in config.imports]
+    waiting = [step.section for step in queued_imports(config)]
+    touched = [_import(step, on_event, overwrite) for step in config.imports if step.section not in waiting]
     for registration in config.register:
         _register(registration, on_event)
     for tissue in config.tissue:
-        _tissue(tissue, on_event)
+        if tissue.section not in waiting:
+            _tissue(tissue, on_event)
     if config.features is not None:
         for store in touched:
             ensure_features(store, config.features.part(FeatureSettings), on_event)
     out: dict[str, Any] = {"sections": [str(store.path) for store in touched]}
-    out |= _fit(config, on_event, overwrite) | _predict(config, on_event) | _evaluate(config, on_event, overwrite)
+    out |= _fit(config, on_event, overwrite)
+    outcomes = run_queue(config, on_event, overwrite) if config.predict and config.predict.table else []
+    out |= _queued(outcomes, config) if outcomes else _predict(config, on_event)
+    out |= _evaluate(config, on_event, overwrite)
     for path in config.fit.train[:1] if config.fit else ():
         SectionStore.open(path).update_meta("run_config", to_toml(config.tables()))
+    if config.predict and config.predict.table:
+        require_all_done(outcomes, config.predict.table)
     return out
 
 
@@ -75,6 +84,11 @@ def _predict(config: RunConfig, on_event: OnEvent) -> dict[str, Any]:
     for path in step.sections:
         predict(SectionStore.open(path), step.run, source, step.genes, on_event, step.device)
     return {"predicted": [str(path) for path in step.sections]}
+
+
+def _queued(outcomes: Sequence[Outcome], config: RunConfig) -> dict[str, Any]:
+    assert config.predict is not None
+    return {"predicted": [str(o.section) for o in outcomes], "table": str(config.predict.table)}
 
 
 def _evaluate(config: RunConfig, on_event: OnEvent, overwrite: bool) -> dict[str, Any]:

@@ -15,7 +15,15 @@ import torch
 from scipy import sparse
 
 from napari_pixelgene.arithmetic.metrics import pearson
-from napari_pixelgene.arithmetic.targets import calibration, fit_components, log1p_cp10k, standardise
+from napari_pixelgene.arithmetic.targets import (
+    FARTHEST_SD,
+    MOST_LOG,
+    PER,
+    calibration,
+    fit_components,
+    log1p_cp10k,
+    standardise,
+)
 from napari_pixelgene.elements.scores import CHANCE, HELD_OUT_R
 from napari_pixelgene.models.base import Plan, Scores, View
 from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
@@ -167,5 +175,5 @@ def components_mean(arrays: Mapping[str, Array], latent: FloatArray, genes: IntA
 def components_counts(arrays: Mapping[str, Array], log: FloatArray, total_z: FloatArray) -> FloatArray:
     """Expected counts in one superpixel from log1p(CP10k) (…, genes) and the z-scored log total (…)."""
     mean, sd = arrays["total"]
-    per_superpixel = np.exp(mean + sd * total_z) / float(arrays["unit_size"][0])
-    return np.asarray(np.expm1(np.maximum(log, 0.0)) / 1e4 * per_superpixel[..., None])
+    total = np.exp(mean + sd * np.clip(total_z, -FARTHEST_SD, FARTHEST_SD)) / float(arrays["unit_size"][0])
+    return np.asarray(np.expm1(np.clip(log, 0.0, MOST_LOG)) / PER * total[..., None])
