@@ -15,6 +15,7 @@ from napari_pixelgene.elements.capture import Footprint, Units
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.pipeline.sources.prefix import PrefixSource
 from napari_pixelgene.progress import Event, Note
+from napari_pixelgene.readers.legacy_st import read_legacy_st
 from napari_pixelgene.readers.prefix import SizeAnswers, find_image, find_prefix, prefix_of, read_prefix
 from napari_pixelgene.readers.prefix_size import RadiusIs, bin_footprint, spot_footprint
 
@@ -260,3 +261,26 @@ def test_a_known_design_is_never_misread_without_asking(
         assert "several ways" in error.problem
     else:
         assert found.size_um == pytest.approx(size, rel=0.25)
+
+
+HER2ST = Path(__file__).parents[2].parent / "shared" / "data" / "her2st"
+
+
+@pytest.mark.skipif(not HER2ST.is_dir(), reason="the real sections are not here")
+def test_a_real_section_as_a_prefix_folder_is_the_section(tmp_path: Path) -> None:
+    """her2st C3 in iStar's files: 180 spots with counts of 182, 145 px across at 0.69 µm."""
+    (tmp_path / "cnts.tsv.gz").symlink_to(HER2ST / "C3-counts.tsv.gz")
+    spots = pd.read_csv(HER2ST / "C3-spots.tsv", sep="\t")
+    names = [f"{round(x)}x{round(y)}" for x, y in zip(spots["x"], spots["y"], strict=True)]
+    locs = spots[["pixel_x", "pixel_y"]].set_axis(["x", "y"], axis=1).set_axis(names)
+    locs[::-1].to_csv(tmp_path / "locs-raw.tsv", sep="\t")
+    (tmp_path / "radius-raw.txt").write_text("72.5")
+    told: list[Event] = []
+    units = read_prefix(tmp_path, None, 0.69, on_event=told.append).units
+    legacy = read_legacy_st(HER2ST / "C3-counts.tsv.gz", HER2ST / "C3-spots.tsv", 100.0).units
+    assert units is not None and legacy is not None
+    assert units.counts.shape == (180, 15821) and int(units.counts.sum()) == 2033498
+    assert units.ids.tolist() == legacy.ids.tolist() and (units.xy == legacy.xy).all()
+    assert (units.counts != legacy.counts).nnz == 0 and units.genes == legacy.genes
+    assert units.footprint.shape == "disk" and units.footprint.size_um == pytest.approx(100, abs=0.1)
+    assert "2 of 182 rows in locs-raw.tsv have no counts" in notes_of(told)

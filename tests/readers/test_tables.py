@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from napari_pixelgene.errors import InputError, PixelGeneError, SettingsError
 from napari_pixelgene.pipeline.sources.table import TableSource
 from napari_pixelgene.progress import Event, Note
 from napari_pixelgene.readers.tables import Names, read_long, read_units
+from napari_pixelgene.readers.xenium_transcripts import open_table as open_xenium
+from napari_pixelgene.readers.xenium_transcripts import survey as survey_xenium
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+MOLEXP = SHARED / "data" / "fixtures" / "molexp_xenium" / "sample1" / "transcripts.csv"
 
 MERSCOPE = (
     ",barcode_id,global_x,global_y,global_z,x,y,fov,gene,transcript_id\n"
@@ -157,3 +163,14 @@ def test_a_moved_table_is_found_again(tmp_path: Path) -> None:
     assert source.moved({"transcripts": tmp_path / "b" / "c.csv"}).table == tmp_path / "b" / "c.csv"
     with pytest.raises(PixelGeneError, match="no file"):
         source.files()
+
+
+@pytest.mark.skipif(not MOLEXP.is_file(), reason="the fixtures are not here")
+def test_a_real_table_of_transcripts_reads_as_its_owner_reads_it() -> None:
+    """Xenium's, with an unnamed first column: without a quality threshold both readers count the same."""
+    capture = read_long(MOLEXP, Names(), "stage_um")
+    found = Counter(gene for _, _, gene in molecules_of(capture))
+    theirs = open_xenium(MOLEXP, 0)
+    assert found == survey_xenium(theirs, 0).accepted and found.total() == 957
+    x, y, gene = molecules_of(capture)[0]
+    assert (x, y, gene) == (4900.172, 6407.6943, "Dkk3")
