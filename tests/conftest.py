@@ -18,3 +18,10 @@ def small_settings() -> SimulationSettings:
 def small_run(tmp_path_factory: pytest.TempPathFactory, small_settings: SimulationSettings) -> SimulatedRun:
     """The folder of that slide: `outs/`, `he.ome.tif`, `keypoints.csv`, `truth/`. Do not write into it."""
     return simulate_run(tmp_path_factory.mktemp("small_run"), small_settings)
+
+
+@pytest.fixture(scope="session")
+def arrays_run(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRun:
+    """A slide of 1050 × 800 µm with 16 genes, also on a Visium and a Visium HD array. Do not write into it."""
+    settings = SimulationSettings(width_um=1050, height_um=800, genes=16, hidden_genes=4, seed=9)
+    return simulate_run(tmp_path_factory.mktemp("arrays_run"), settings, visium=True, visium_hd=True)
