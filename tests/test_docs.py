@@ -284,7 +284,7 @@ def test_what_is_not_there_is_still_not_there() -> None:
     own = {name for name, target in _MODELS.items() if target.startswith("napari_pixelgene.")}
     assert own == {"pixel2gene", "ridge"} and all(name in missing.lower() for name in own)
     assert all(f"`{name}`" in missing for name in available_encoders())
-    runs = ["xenium", "visium", "visium-hd", "st", "cosmx", "prefix", "table"]
+    runs = ["xenium", "visium", "visium-hd", "st", "cosmx", "prefix", "table", "anndata", "spatialdata"]
     assert [name for name, _ in command._IMPORTS] == [*runs, "image"]
     assert "widgets" not in text(ROOT / "napari.yaml") and "no docks" in missing
 

@@ -21,6 +21,8 @@ _PUBLIC: dict[str, str] = {
     "CosmxSource": "napari_pixelgene.pipeline.sources.cosmx",
     "PrefixSource": "napari_pixelgene.pipeline.sources.prefix",
     "TableSource": "napari_pixelgene.pipeline.sources.table",
+    "AnnDataSource": "napari_pixelgene.pipeline.sources.anndata",
+    "SpatialDataSource": "napari_pixelgene.pipeline.sources.spatialdata",
     "recognise": "napari_pixelgene.pipeline.sources.registry",
     "ImportSettings": "napari_pixelgene.pipeline.importing",
     "import_section": "napari_pixelgene.pipeline.importing",

@@ -11,10 +11,12 @@ from cyclopts import Parameter
 from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, default, of
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.slide import is_placed, require_capture
+from napari_pixelgene.pipeline.sources.anndata import AnnDataSource
 from napari_pixelgene.pipeline.sources.base import Source
 from napari_pixelgene.pipeline.sources.cosmx import CosmxSource
 from napari_pixelgene.pipeline.sources.legacy_st import LegacyStSource
 from napari_pixelgene.pipeline.sources.prefix import PrefixSource
+from napari_pixelgene.pipeline.sources.spatialdata import SpatialDataSource
 from napari_pixelgene.pipeline.sources.table import TableSource
 from napari_pixelgene.pipeline.sources.visium import VisiumSource
 from napari_pixelgene.pipeline.sources.visium_hd import VisiumHdSource
@@ -30,7 +32,11 @@ class Slide:
     """What every import takes."""
 
     he: Annotated[
-        Path | None, Parameter(help="The H&E: OME-TIFF, SVS, TIFF, JPEG or PNG; may be left out where the run has one.")
+        Path | None,
+        Parameter(
+            help="The H&E: OME-TIFF, SVS, TIFF, JPEG, PNG, OME-Zarr, or a scanner's file (NDPI, MRXS, SCN); may be "
+            "left out where the run has one."
+        ),
     ] = None
     mpp: Annotated[float | None, of(ImportSettings, "mpp")] = None
     work_mpp: Annotated[float, of(ImportSettings, "work_mpp")] = default(ImportSettings, "work_mpp")
@@ -73,6 +79,20 @@ def import_table(
     section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[TableSource, _FIELDS], terminal: Listener
 ) -> None:
     """A section from an H&E and a table of molecules or units: MERSCOPE, Stereo-seq, your own."""
+    _import(section, slide, source, terminal)
+
+
+def import_anndata(
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[AnnDataSource, _FIELDS], terminal: Listener
+) -> None:
+    """A section from an H&E and an AnnData with positions."""
+    _import(section, slide, source, terminal)
+
+
+def import_spatialdata(
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[SpatialDataSource, _FIELDS], terminal: Listener
+) -> None:
+    """A section from a SpatialData store, and its H&E or another."""
     _import(section, slide, source, terminal)
 
 

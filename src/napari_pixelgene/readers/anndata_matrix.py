@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anndata
 import h5py
 import numpy as np
 import zarr
@@ -52,7 +51,7 @@ class Table:
 
     def element(self, place: str) -> Any:
         """Anything small, whole; None where there is none."""
-        return anndata.io.read_elem(self.root[place]) if place in self.root else None
+        return _read_element(self.root[place]) if place in self.root else None
 
     def keys(self, place: str) -> list[str]:
         """What a mapping of the file holds."""
@@ -120,10 +119,16 @@ def column(frame: Any, name: str) -> Array | None:
     if name not in frame:
         return None
     if "__categories" in frame:  # anndata 0.7 keeps categories apart
-        whole = anndata.io.read_elem(frame)
+        whole = _read_element(frame)
         return np.asarray(whole.index if name == frame.attrs["_index"] else whole[name])
-    found = np.asarray(anndata.io.read_elem(frame[name]))
+    found = np.asarray(_read_element(frame[name]))
     return found.astype(object) if found.dtype.kind == "T" else found  # numpy casts its own texts to no other
+
+
+def _read_element(node: Any) -> Any:
+    import anndata  # slow to import, and asked for by every list of sources
+
+    return anndata.io.read_elem(node)
 
 
 # Counts

@@ -20,6 +20,8 @@ SOURCES: dict[str, str] = {
     "cosmx": "cosmx:CosmxSource",
     "prefix": "prefix:PrefixSource",
     "table": "table:TableSource",
+    "anndata": "anndata:AnnDataSource",
+    "spatialdata": "spatialdata:SpatialDataSource",
 }
 
 
