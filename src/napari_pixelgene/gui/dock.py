@@ -44,11 +44,14 @@ class Dock(QWidget):
         self.notes = Notes()
         self.body, self.empty_body = QVBoxLayout(), QVBoxLayout()
         self._loading = QLabel("…")
+        self._loading_bar = QProgressBar()
+        self._stop: Callable[[], Any] | None = None
+        self.stop_button = button("Cancel", lambda: self._stop() if self._stop is not None else None)
         self._broken = FaultBox()
         self._pages = QStackedWidget()
         for page in (self._empty_page(), self._loading_page(), self._full_page(), self._broken_page()):
             self._pages.addWidget(page)
-        layout = QVBoxLayout(self)
+        layout = self.column = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self._pages, 1)
         layout.addWidget(self.notes)
@@ -76,9 +79,13 @@ class Dock(QWidget):
         """Nothing to show yet; `empty_body` says what to do."""
         self._pages.setCurrentIndex(0)
 
-    def show_loading(self, what: str) -> None:
-        """Something is being read; `what` is a sentence."""
+    def show_loading(self, what: str, fraction: float | None = None, cancel: Callable[[], Any] | None = None) -> None:
+        """Something is being read or made; `what` is a sentence, `fraction` how much of it is done."""
         self._loading.setText(what)
+        self._loading_bar.setRange(0, 0 if fraction is None else 1000)
+        self._loading_bar.setValue(0 if fraction is None else round(1000 * fraction))
+        self.stop_button.setVisible(cancel is not None)
+        self._stop = cancel
         self._pages.setCurrentIndex(1)
 
     def show_full(self) -> None:
@@ -106,12 +113,11 @@ class Dock(QWidget):
         return _scrolled(self.body)
 
     def _loading_page(self) -> QWidget:
-        bar = QProgressBar()
-        bar.setRange(0, 0)
         column = QVBoxLayout()
         self._loading.setWordWrap(True)
         column.addWidget(self._loading)
-        column.addWidget(bar)
+        column.addWidget(self._loading_bar)
+        column.addLayout(row(self.stop_button))
         return _scrolled(column)
 
     def _broken_page(self) -> QWidget:
@@ -177,9 +183,11 @@ def button(text: str, does: Callable[..., Any], tip: str = "") -> QPushButton:
 
 
 def allow(widget: QWidget, why_not: str = "", tip: str = "") -> None:
-    """Enable a widget, or disable it with the reason as its tooltip."""
+    """Enable a widget, or disable it with the reason as its tooltip; its own tip comes back with it."""
+    if tip or widget.property("tip") is None:
+        widget.setProperty("tip", tip or widget.toolTip())
     widget.setEnabled(not why_not)
-    widget.setToolTip(why_not or tip)
+    widget.setToolTip(why_not or str(widget.property("tip")))
 
 
 def words(text: str, name: str = "") -> QLabel:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_pixelgene.gui.session import session_of
 
@@ -69,8 +69,8 @@ def dock_class(title: str) -> type[Dock]:
 
 def _dock_of(viewer: Viewer, title: str) -> Any | None:
     """The dock of that title in a viewer's window, if it is there."""
-    found = viewer.window._qt_window.findChildren(dock_class(title))
-    return found[0] if found else None
+    found: Any = viewer.window._qt_window.findChild(QWidget, f"pixelgene-{title.lower()}")
+    return found
 
 
 def _holder(dock: Any) -> QDockWidget | None:

@@ -5,11 +5,12 @@ Nothing here waits: a turn of the timer reads what is new of the child's lines a
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_pixelgene.jobs import Job
 from napari_pixelgene.progress import Note, Progress, TimeLeft
@@ -114,9 +115,8 @@ class JobBar(QWidget):
             return
         self.cancel_button.setEnabled(False)
         self.cancel_button.setText("Cancelling…")
-        QApplication.processEvents()  # said before the child is asked, which takes up to two seconds
-        self.follower.job.cancel()
-        self.follower.look()
+        # The child is given up to two seconds to end by itself; the window must not wait for it.
+        Thread(target=self.follower.job.cancel, daemon=True).start()
 
     def _hear(self, events: list[Any]) -> None:
         for event in events:

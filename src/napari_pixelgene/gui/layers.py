@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_pixelgene.elements.arrays import Array, LazyArray
+from napari_pixelgene.elements.arrays import Array, BoolArray, LazyArray
 from napari_pixelgene.elements.expression import FILTERED, MEASURED, NEVER_MEASURED, Expression
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.elements.views import RegionView
 
 LayerData = tuple[Any, dict[str, Any], str]
-Role = Literal["he", "morphology", "map", "measured"]
+Role = Literal["he", "morphology", "map", "measured", "tissue", "region"]
 
 # Where a layer's metadata says what it shows, so that docks find it again.
 KEY = "napari_pixelgene"
@@ -110,6 +110,25 @@ def measured_layer(expression: Expression, section: Path) -> LayerData:
     # napari takes a single level for an editable array, so there are always two.
     steps = [2**level for level in range(max(2, len(expression.levels)))]
     return [Strided(expression.measured, step) for step in steps], placed | look, "labels"
+
+
+def tissue_layer(mask: BoolArray, superpixel_um: float, section: Path) -> LayerData:
+    """The tissue mask as labels a person can paint: 1 is tissue, 0 is not."""
+    colours = {None: (0.0, 0.0, 0.0, 0.0), 1: (0.0, 0.55, 0.45, 1.0)}
+    return _painted("tissue", mask, superpixel_um, section, colours)
+
+
+def region_layer(region: BoolArray, superpixel_um: float, section: Path) -> LayerData:
+    """Where to train as labels a person can paint: 1 is inside; nothing painted means everywhere."""
+    colours = {None: (0.0, 0.0, 0.0, 0.0), 1: (0.9, 0.55, 0.0, 1.0)}
+    return _painted("train only here", region, superpixel_um, section, colours)
+
+
+def _painted(name: str, mask: BoolArray, superpixel_um: float, section: Path, colours: dict[Any, Any]) -> LayerData:
+    """One level in memory: napari paints on nothing else."""
+    role: Role = "tissue" if name == "tissue" else "region"
+    placed = _placed(name, superpixel_um, role, section) | {"multiscale": False}
+    return np.asarray(mask, dtype=np.uint8), placed | {"colormap": colours, "opacity": 0.35}, "labels"
 
 
 def gene_levels(expression: Expression, gene: str) -> list[Plane]:

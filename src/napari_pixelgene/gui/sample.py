@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -58,17 +58,21 @@ def sample_path() -> Path:
     return user_cache_path("napari-pixelgene") / "samples" / name / SECTION
 
 
-def make_once(path: Path, module: str = "napari_pixelgene.pipeline.sample") -> None:
+Heard = Callable[[dict[str, Any]], None]
+
+
+def make_once(path: Path, module: str = "napari_pixelgene.pipeline.sample", heard: Heard | None = None) -> None:
     """Make the section beside its place and rename it, so that a half-made one is never opened.
 
-    `module` is run with the folder to fill as its argument.
+    `module` is run with the folder to fill as its argument. `heard` gets its progress events a few times a second; when
+    it raises `Cancelled`, the child is ended and nothing stays.
     """
     folder = path.parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     _forget_abandoned(folder.parent)
     partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
     try:
-        _run_child([sys.executable, "-u", "-m", module, str(partial)])
+        _run_child([sys.executable, "-u", "-m", module, str(partial)], heard)
         if not path.exists():  # a second napari may have been quicker
             os.replace(partial, folder)
     finally:
@@ -81,7 +85,7 @@ def _forget_abandoned(folder: Path) -> None:
             shutil.rmtree(each, ignore_errors=True)
 
 
-def _run_child(command: list[str]) -> None:
+def _run_child(command: list[str], heard: Heard | None = None) -> None:
     """Run a command that tells its progress as JSON lines; Qt's events are served meanwhile."""
     from napari.utils import progress
 
@@ -101,7 +105,10 @@ def _run_child(command: list[str]) -> None:
     said: deque[str] = deque(maxlen=20)
     with _dies_with_the_window(child), progress(total=0, desc="sample") as bar:
         while child.poll() is None or reader.is_alive() or not lines.empty():
-            _show_latest(_taken(lines, said), bar)
+            latest = _taken(lines, said)
+            _show_latest(latest, bar)
+            if heard is not None:
+                heard(latest or {})
             _serve_window()
             time.sleep(_POLL_S)
     if child.returncode:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_pixelgene.gui.genes.browser import Browser
+    from napari_pixelgene.gui.remembering import Memory
     from napari_pixelgene.pipeline.showing import ShownSection
 
 # What of a section can change under the docks' eyes (the argument of `Session.changed`).
@@ -52,6 +53,7 @@ class Session:
         self.why_read_only = ""
         self.docks_listen = False  # whether `asked` is answered by this viewer's docks
         self.browser: Browser | None = None  # which gene is shown (`genes.browser.browser_of`)
+        self.memory: Memory | None = None  # how the section is left, kept in it (`remembering`)
         viewer.layers.events.inserted.connect(self._inserted)
 
     # What is open
@@ -174,8 +176,11 @@ def session_of(viewer: Any) -> Session:
     """The session of a viewer, made the first time it is asked for; it adopts a section that is shown already."""
     model = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
     if model not in _SESSIONS:
+        from napari_pixelgene.gui.remembering import remember_view
+
         made = _SESSIONS[model] = Session(model)
         _adopt_shown(made)
+        remember_view(made)
     return _SESSIONS[model]
 
 

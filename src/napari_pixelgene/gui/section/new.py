@@ -1,0 +1,243 @@
+"""New: an H&E and a run become a section. Files, folders or layers that are open; recognised where they can be.
+
+Importing is a job: it may read hundreds of millions of transcripts, and the window goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_pixelgene import jobs
+from napari_pixelgene.errors import InputError, PixelGeneError, SettingsError
+from napari_pixelgene.gui.dock import button, row, words
+from napari_pixelgene.gui.faults import FaultBox, guarded
+from napari_pixelgene.gui.forms import SettingsForm, with_value
+from napari_pixelgene.gui.section.slides import layer_choices, look_at, saved_layer
+from napari_pixelgene.pipeline.config import IMAGE, ImportStep, RunConfig, to_toml
+from napari_pixelgene.pipeline.sources.base import Source
+from napari_pixelgene.pipeline.sources.registry import SOURCES, recognise, source_class
+from napari_pixelgene.store.section import SUFFIX
+
+if TYPE_CHECKING:
+    from napari_pixelgene.gui.session import Session
+
+_ALONE = "no run: predict on this slide only"
+
+
+class NewDialog(QDialog):
+    """Asks for an H&E, a run and a place; `started(job)` when the import is under way."""
+
+    started = Signal(object)
+
+    def __init__(self, session: Session, folder: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("New section")
+        self.session = session
+        self.fault = FaultBox()
+        self.form: SettingsForm[Source] | None = None
+        self._name_is_ours = True
+        self._build(folder)
+        self._kind_chosen()
+        self.resize(560, 480)
+
+    def _build(self, folder: Path) -> None:
+        self.he = QLineEdit(placeholderText="the slide: OME-TIFF, SVS, NDPI, JPEG, OME-Zarr …")
+        self.layer = QComboBox()
+        self.layer.addItem("a file", None)
+        for name, data in layer_choices(self.session.viewer):
+            self.layer.addItem(f"layer: {name}", data)
+        self.layer.currentIndexChanged.connect(self._he_changed)
+        self.mpp = QLineEdit(placeholderText="read from the file")
+        self.mpp.setToolTip("µm per pixel of the H&E; needed where the file does not say: 0.25 at 40×, 0.5 at 20×.")
+        self.run = QLineEdit(placeholderText="the run: its folder or file")
+        self.kind = QComboBox()
+        self.kind.addItem(_ALONE, IMAGE)
+        for kind in SOURCES:
+            self.kind.addItem(source_class(kind).title, kind)
+        self.kind.currentIndexChanged.connect(self._kind_chosen)
+        self.name = QLineEdit("slide")
+        self.name.textEdited.connect(self._named)
+        self.folder = QLineEdit(str(folder))
+        self.found = words("")
+        self.recognised = words("")
+        self.source_box = QVBoxLayout()
+        self.import_button = button("&Import", self.start, "Bring the files into a section, by reference.")
+        self.import_button.setDefault(True)
+        self._lay_out()
+        self.he.editingFinished.connect(self._he_changed)
+        self.run.editingFinished.connect(self._run_changed)
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.addRow("H&E", _beside(self.layer, self.he, _browse(self, self.he, self._he_changed)))
+        form.addRow("", self.found)
+        form.addRow("Pixel size (µm)", self.mpp)
+        form.addRow("Run", _beside(self.run, _browse(self, self.run, self._run_changed, folder=True),
+                                   _browse(self, self.run, self._run_changed)))  # fmt: skip
+        form.addRow("", self.recognised)
+        form.addRow("It is", self.kind)
+        form.addRow(self.source_box)
+        form.addRow("Section name", self.name)
+        form.addRow("In folder", _beside(self.folder, _browse(self, self.folder, lambda: None, folder=True)))
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        column.addWidget(words("Files are referred to, not copied."))
+        column.addStretch()
+        column.addWidget(self.fault)
+        column.addLayout(row(self.import_button, button("Close", self.reject)))
+
+    def offer(self, path: Path) -> None:
+        """Take a file or folder that was dropped: a run where it is one, else the H&E."""
+        if recognise(path) is not None:
+            self.run.setText(str(path))
+            self._run_changed()
+        else:
+            self.he.setText(str(path))
+            self._he_changed()
+
+    # As fields change
+
+    def _he_changed(self) -> None:
+        self.fault.clear()
+        from_layer = self.layer.currentData() is not None
+        self.he.setVisible(not from_layer)
+        place = Path(self.he.text()) if self.he.text() else None
+        stem = self.layer.currentText().removeprefix("layer: ") if from_layer else (place.name if place else "")
+        if self._name_is_ours and stem:
+            self.name.setText(stem.split(".")[0].replace(" ", "-"))
+        if place is not None and not from_layer:
+            try:
+                text, mpp = look_at(place)
+            except PixelGeneError as error:
+                self.fault.tell(error)
+                return
+            self.found.setText(text)
+            self.mpp.setPlaceholderText("read from the file" if mpp else "needed: the file does not say")
+        elif from_layer:
+            self.found.setText("")
+            self.mpp.setPlaceholderText("needed for a layer")
+
+    def _run_changed(self) -> None:
+        self.fault.clear()
+        if not self.run.text():
+            return
+        found = recognise(Path(self.run.text()))
+        if found is None:
+            self.recognised.setText("Not recognised: choose below what it is, and name its files.")
+            return
+        self.recognised.setText(f"Recognised: {found.title}.")
+        self.kind.setCurrentIndex(self.kind.findData(found.kind))
+        assert self.form is not None
+        self.form.set_value(found)
+        slide = found.slide()
+        if slide is not None and not self.he.text():
+            self.he.setText(str(slide.path))
+            self._he_changed()
+
+    def _kind_chosen(self) -> None:
+        if self.form is not None:
+            self.form.setParent(None)
+            self.form.deleteLater()
+            self.form = None
+        if self.kind.currentData() == IMAGE:
+            return
+        self.form = SettingsForm(source_class(self.kind.currentData()))
+        place = Path(self.run.text())
+        if self.run.text() and len(self.form.kind.places) == 1:
+            with_value(self.form.widget(self.form.kind.places[0]), place)
+        self.source_box.addWidget(self.form)
+
+    def _named(self, _: str) -> None:
+        self._name_is_ours = False
+
+    # Import
+
+    @guarded
+    def start(self) -> None:
+        """Check what can be checked at once, and begin the import."""
+        section = self._section()
+        he, mpp = self._slide(section)
+        source = self.form.value() if self.form is not None else None
+        step = ImportStep.make(
+            {"section": section, "kind": self.kind.currentData(), "he": he, "mpp": mpp, "source": source}
+        )
+        config = to_toml(RunConfig(imports=(step,)).tables())
+        job = jobs.start(f"Import {section.name}", config, [section], kind="import")
+        self.started.emit(job)
+        self.accept()
+
+    def _section(self) -> Path:
+        name = self.name.text().strip().removesuffix(SUFFIX)
+        if not name or "/" in name:
+            raise InputError("The section has no name.", "Write one, such as breast-1.")
+        place = Path(self.folder.text()).expanduser() / f"{name}{SUFFIX}"
+        if not place.parent.is_dir():
+            raise InputError(f"There is no folder {place.parent}.", "Choose one for the section.")
+        if place.exists():
+            raise InputError(f"{place.name} is there already.", "Open it, or choose another name.")
+        return place.absolute()
+
+    def _slide(self, section: Path) -> tuple[Path | None, float | None]:
+        mpp = _number(self.mpp.text(), "The pixel size")
+        layer: Any = self.layer.currentData()
+        if layer is not None:
+            if mpp is None:
+                raise InputError(f"The pixel size of the layer '{layer.name}' is not given.", "Give it in µm.")
+            self.setCursor(Qt.CursorShape.WaitCursor)
+            try:
+                return saved_layer(layer, section, mpp), mpp
+            finally:
+                self.unsetCursor()
+        if not self.he.text():
+            return None, mpp  # the run may bring one; the import says when it does not
+        place = Path(self.he.text()).expanduser().absolute()
+        if mpp is None and look_at(place)[1] is None and not self._brings_size(place):
+            raise InputError(f"{place.name} does not say its pixel size.", "Give it above, in µm per pixel.")
+        return place, mpp
+
+    def _brings_size(self, place: Path) -> bool:
+        source = self.form.value() if self.form is not None else None
+        slide = source.slide() if source is not None else None
+        return slide is not None and slide.path == place and slide.mpp is not None
+
+
+def _number(text: str, what: str) -> float | None:
+    try:
+        return float(text.replace(",", ".")) if text.strip() else None
+    except ValueError:
+        raise SettingsError(f"{what} '{text}' is not a number.", "Write it as 0.25.") from None
+
+
+def _beside(*widgets: QWidget) -> QHBoxLayout:
+    line = QHBoxLayout()
+    for widget in widgets:
+        line.addWidget(widget, 1 if isinstance(widget, QLineEdit) else 0)
+    return line
+
+
+def _browse(dialog: QDialog, field: QLineEdit, then: Any, folder: bool = False) -> QPushButton:
+    def choose() -> None:
+        start = field.text() or str(Path.home())
+        if folder:
+            chosen = QFileDialog.getExistingDirectory(dialog, "Choose a folder", start)
+        else:
+            chosen, _ = QFileDialog.getOpenFileName(dialog, "Choose a file", start)
+        if chosen:
+            field.setText(chosen)
+            then()
+
+    return button("Folder…" if folder else "File…", choose)
