@@ -133,9 +133,9 @@ def unreadable(path: Path, error: Exception) -> InputError:
 
 
 def _refuse_repeated(found: FeatureMatrix) -> None:
-    names, first = np.unique(found.barcodes, return_index=True)
-    if len(names) < len(found.barcodes):
-        again = np.setdiff1d(np.arange(len(found.barcodes)), first)[0]
+    later = ~pl.Series(found.barcodes, dtype=pl.String).is_first_distinct().to_numpy()
+    if later.any():
+        again = int(np.argmax(later))
         raise InputError(
             f"{found.path}: the barcode '{found.barcodes[again]}' stands twice, the second time as number {again + 1}.",
             "Give the matrix of one run.",
