@@ -196,7 +196,7 @@ class TissueBox(QGroupBox):
     def _show(self, data: Any, role: str) -> Labels:
         layer = self.session.add(data)
         self._saved[role] = np.asarray(layer.data) > 0
-        for event in (layer.events.paint, layer.events.labels_update, layer.events.data):
+        for event in (layer.events.paint, layer.events.set_data, layer.events.data):  # set_data comes with an undo
             event.connect(self._painted)
         return layer
 
