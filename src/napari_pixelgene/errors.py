@@ -32,6 +32,10 @@ class RegistrationError(PixelGeneError):
     """Keypoints or a matrix cannot give a trustworthy transform."""
 
 
+class MirrorError(RegistrationError):
+    """The keypoints fit only with one image turned over."""
+
+
 class StoreError(PixelGeneError):
     """A section store is missing something, is stale, is read-only or was written by a newer version."""
 

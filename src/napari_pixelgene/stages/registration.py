@@ -18,7 +18,7 @@ from pydantic import Field
 from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.elements.alignment import Candidate, Keypoints, Registration, Transform, TransformKind
 from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
-from napari_pixelgene.errors import RegistrationError
+from napari_pixelgene.errors import MirrorError, RegistrationError
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.settings import Section
 
@@ -122,7 +122,7 @@ class _Case:
         self._check_repeats()
         self._check_line()
         if not self.settings.allow_mirror and self._is_mirrored():
-            raise RegistrationError(
+            raise MirrorError(
                 "The images are mirrored against one another: the keypoints fit only with one image turned over.",
                 "Flip one image, or pass --allow-mirror; with few pairs, check that no two were swapped.",
             )

@@ -1,0 +1,144 @@
+"""The Register dock's widgets, top to bottom; what they do is the dock's."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QSlider, QToolButton
+
+from napari_pixelgene.gui.canvas import Canvas
+from napari_pixelgene.gui.dock import allow, button, row, words
+from napari_pixelgene.gui.faults import FaultBox
+from napari_pixelgene.gui.register.files import EXPORTS, IMPORTS, TEXTS
+from napari_pixelgene.gui.register.models import ModelChoice
+from napari_pixelgene.gui.register.table import PairTable
+from napari_pixelgene.gui.register.wording import half_words, hint, summary
+
+if TYPE_CHECKING:
+    from napari_pixelgene.gui.register.dock import RegisterDock
+    from napari_pixelgene.gui.register.work import Work
+
+_PICK_ON = "QPushButton:checked { background: #00707f; color: white; font-weight: bold; }"
+
+
+class Controls:
+    """Made once; `dock` answers them."""
+
+    def __init__(self, dock: RegisterDock) -> None:
+        self.channel = QComboBox()
+        self.channel.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.channel.setToolTip("The image that is laid onto the H&E")
+        self.channel.activated.connect(dock.choose)
+        self.canvas = Canvas()
+        self.pick = QPushButton("Pick")
+        self.pick.setCheckable(True)
+        self.pick.setStyleSheet(_PICK_ON)
+        self.pick.setToolTip("Click the same spot in both images, in any order; drag a ring to correct it (P)")
+        self.pick.toggled.connect(dock.set_picking)
+        self.undo, self.redo = button("Undo", dock.editor.undo), button("Redo", dock.editor.redo)
+        self.delete = button("Delete", dock.editor.delete)
+        self.hint = words("", "hint")
+        self.table = PairTable()
+        self.table.chosen.connect(dock.editor.select)
+        self.table.switched.connect(dock.editor.switch)
+        self.models = ModelChoice()
+        self.models.chosen.connect(dock.editor.choose)
+        self.models.mirrored.connect(dock.editor.mirror)
+        self.models.limited.connect(dock.editor.limit)
+        self.fit_fault = FaultBox()
+        self.summary, self.saved = words("", "summary"), words("", "saved")
+        self._view(dock)
+        self.import_, self.export = _menu("Import", "Keypoints or a matrix from a file"), _menu("Export", "")
+        self.run = button("Run →", dock.to_run, "Save, and go on to training and prediction")
+        self._menus(dock)
+        self._place(dock)
+
+    def _view(self, dock: RegisterDock) -> None:
+        self.blend = QSlider(Qt.Orientation.Horizontal)
+        self.blend.setRange(0, 100)
+        self.blend.setValue(100)
+        self.blend.setToolTip("How strongly the moving image shows on the H&E")
+        self.blend.valueChanged.connect(dock.fade)
+        self.hide = QPushButton("Hide")
+        self.hide.setCheckable(True)
+        self.hide.setToolTip("Hide the moving image; Space does so while it is held")
+        self.hide.clicked.connect(lambda on: dock.show_overlay(not on))
+        self.flicker = QPushButton("Flicker")
+        self.flicker.setCheckable(True)
+        self.flicker.setToolTip("Show and hide the moving image in turns: what does not jump, fits (F)")
+        self.flicker.toggled.connect(dock.set_flicker)
+        self.overlay_tips = [(widget, widget.toolTip()) for widget in (self.blend, self.hide, self.flicker)]
+
+    def _menus(self, dock: RegisterDock) -> None:
+        opens, saves = self.import_.menu(), self.export.menu()
+        for text, direction in IMPORTS:
+            opens.addAction(text, partial(dock.transfer.bring, text, direction))
+        opens.addAction(TEXTS, dock.transfer.bring_texts)
+        self.exports = [(way, saves.addAction(way.text, partial(dock.transfer.write, way))) for way in EXPORTS]
+
+    def _place(self, dock: RegisterDock) -> None:
+        top = row(self.channel, QLabel("onto H&E"), stretch=False)
+        top.setStretch(0, 1)
+        blend = row(QLabel("Blend"), self.blend, self.hide, self.flicker, stretch=False)
+        body = dock.body
+        body.addLayout(top)
+        body.addWidget(self.canvas)
+        body.addLayout(row(self.pick, self.undo, self.redo, self.delete, stretch=False))
+        for widget in (self.hint, self.table, self.models, self.fit_fault, self.summary):
+            body.addWidget(widget)
+        body.addLayout(blend)
+        body.addWidget(self.saved)
+        body.addLayout(row(self.import_, self.export, self.run, stretch=False))
+
+    def show(self, work: Work) -> None:
+        """Everything that follows from the draft and its fit."""
+        self.table.show_rows(work.fit.rows, work.pairs.selected, half_words(work.pairs))
+        self.models.show_fit(work.draft, work.fit)
+        if work.fit.error is not None:
+            self.fit_fault.tell(work.fit.error)
+        else:
+            self.fit_fault.clear()
+        self.summary.setText(summary(work))
+        self.hint.setText(hint(work, self.pick.isChecked()))
+        self._allow(work)
+
+    def list_channels(self, work: Work, chosen: int, captures: list[str]) -> None:
+        """The channels of the work's capture, and the other captures; each entry's data is (capture, channel)."""
+        moving = work.moving
+        self.channel.clear()
+        for name in captures:
+            called = f"{moving.title} · " if len(captures) == 1 else f"{name} · "
+            for i, image in enumerate(moving.channels if name == moving.capture else ()):
+                self.channel.addItem(f"{called}{image.name or i + 1}", (name, i))
+                if i == chosen:
+                    self.channel.setCurrentIndex(self.channel.count() - 1)
+            if name != moving.capture:
+                self.channel.addItem(name, (name, 0))
+
+    def _allow(self, work: Work) -> None:
+        undo, redo = work.history.undoable, work.history.redoable
+        allow(self.undo, "" if undo else "There is nothing to undo", f"Take back: {undo} (Ctrl+Z)")
+        allow(self.redo, "" if redo else "There is nothing to redo", f"Do again: {redo} (Ctrl+Y)")
+        chosen = work.pairs.selected is not None
+        allow(self.delete, "" if chosen else "Select a pair first", "Remove the selected pair (Delete)")
+        nothing = "" if work.transform is not None else "There is no fit to draw yet"
+        for widget, tip in self.overlay_tips:
+            allow(widget, nothing, tip)
+        for way, action in self.exports:
+            why_not = way.why_not(work.keypoints, work.transform)
+            action.setEnabled(not why_not)
+            action.setToolTip(why_not)
+
+
+def _menu(text: str, tip: str) -> QToolButton:
+    made = QToolButton()
+    made.setText(text)
+    made.setToolTip(tip)
+    made.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+    menu = QMenu(made)
+    menu.setToolTipsVisible(True)
+    made.setMenu(menu)
+    return made

@@ -1,0 +1,285 @@
+"""The Register dock: both images side by side, pairs clicked in them, and the transform they support.
+
+It shows a `Work` and saves it. Steps are in `editing`, pictures in `views` and `overlay`, files in `transfer`, words
+in `wording`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from qtpy.QtCore import QTimer
+
+from napari_pixelgene.errors import PixelGeneError
+from napari_pixelgene.gui import workers
+from napari_pixelgene.gui.dock import Dock, button, words
+from napari_pixelgene.gui.register.controls import Controls
+from napari_pixelgene.gui.register.editing import Editor
+from napari_pixelgene.gui.register.keys import Handler, Keys
+from napari_pixelgene.gui.register.overlay import Overlay
+from napari_pixelgene.gui.register.transfer import Transfer
+from napari_pixelgene.gui.register.views import Heard, Views
+from napari_pixelgene.gui.register.wording import hint, saved
+from napari_pixelgene.gui.register.work import Work
+from napari_pixelgene.gui.session import ALIGNMENT, FILES, on
+from napari_pixelgene.pipeline.moving import Moving, movable, open_moving
+
+_SAVE_MS, _PULSE_MS, _FLICKER_MS = 1500, 450, 350
+# Space pressed shorter than this leaves the overlay hidden; held longer, it shows it again when let go.
+_TAP_S = 0.3
+
+
+class RegisterDock(Dock):
+    """Pairs, fit and overlay of one capture."""
+
+    title: ClassVar[str] = "Register"
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        self.works: dict[str, Work] = {}
+        self.work: Work | None = None
+        self._wanted: str | None = None  # the capture to be opened when the dock is seen
+        self._task: workers.Task | None = None
+        self._saving, self._why_unsaved = False, ""
+        self.editor = Editor(self._edited, lambda index: self.views.look_at(index))
+        self.transfer = Transfer(self)
+        self.overlay = Overlay(self.session)
+        self.controls = Controls(self)
+        editor = self.editor
+        heard = Heard(editor.click, editor.move, editor.select, self.controls.hint.setText)
+        self.views = Views(self.session.viewer, self.controls.canvas, heard)
+        self.keys = Keys([self.session.viewer, self.controls.canvas.model], self._handlers())
+        self._say = words("")
+        self._go_to = "Section"
+        self._go = button("", lambda: self.session.asked.emit(self._go_to))
+        self.empty_body.addWidget(self._say)
+        self.empty_body.addWidget(self._go)
+        self._save_soon = self._timer(_SAVE_MS, self.save)
+        self._save_soon.setSingleShot(True)
+        self._pulse = self._timer(_PULSE_MS, self.views.pulse)
+        self._flicker = self._timer(_FLICKER_MS, lambda: self.show_overlay(not self.overlay.visible))
+        on(self.session.closing, self._leave, self)
+        self.destroyed.connect(_farewell(self.views, self.keys))
+        self.refresh()
+
+    # What is open
+
+    def refresh(self) -> None:
+        """Another section, or none."""
+        self._forget()
+        store = self.session.store
+        if store is None:
+            self._nothing("Open a section in the Section dock; its run is registered to the H&E here.", "Section")
+        elif names := movable(store):
+            self._open(names[0])
+        elif store.captures():
+            self._nothing("The run lies on this H&E by itself: it needs no registration.", "Run")
+        else:
+            self._nothing("This section is an H&E alone: there is nothing to register.", "Run")
+
+    def _changed(self, what: str) -> None:
+        if what == FILES or (what == ALIGNMENT and not self._saving):
+            self.refresh()
+
+    def showEvent(self, event: Any) -> None:
+        """What had to wait until somebody looks."""
+        super().showEvent(event)
+        self.keys.bind()
+        self.views.set_visible(True)
+        if self._wanted is not None:
+            self._open(self._wanted)
+
+    def hideEvent(self, event: Any) -> None:
+        """Another dock is in front, or the window closes: nothing stays unsaved, nothing picks."""
+        super().hideEvent(event)
+        with suppress(RuntimeError):  # Qt may have taken the widgets already
+            self.controls.pick.setChecked(False)
+            self.controls.flicker.setChecked(False)
+            self.keys.free()
+            self.views.set_visible(False)
+            self.save()
+
+    def _nothing(self, text: str, to: str) -> None:
+        self._say.setText(text)
+        self._go_to = to
+        self._go.setText(f"{to} →")
+        self.show_empty()
+
+    def _open(self, name: str) -> None:
+        """Show a capture: at once when it was open before, else when its image is."""
+        self._wanted = None
+        if name in self.works:
+            self._take(self.works[name])
+            return
+        self.show_loading(f"Opening the images of '{name}'…")
+        if not self.isVisible():
+            self._wanted = name
+            return
+        store = self.session.require()
+        self._task = workers.start(
+            self,
+            lambda hear: open_moving(store, name, hear),
+            self._opened,
+            self.show_broken,
+            lambda note: self.notes.add(note.text, note.level),
+        )
+
+    def _opened(self, moving: Moving) -> None:
+        shown = self.session.shown
+        try:
+            assert shown is not None
+            self._take(Work.load(self.session.require(), shown.he, moving))
+        except PixelGeneError as error:
+            self.show_broken(error)
+
+    def _take(self, work: Work, channel: int = 0) -> None:
+        self.work = self.editor.work = self.works[work.moving.capture] = work
+        self.show_full()
+        self.views.take(work, channel, {"role": "keypoints", "section": str(self.session.require().path)})
+        self.overlay.take(work, channel)
+        self.controls.list_channels(work, channel, movable(self.session.require()))
+        self._edited()
+
+    def _leave(self) -> None:
+        """The section is about to be closed."""
+        self.save(reload=False)
+        self._forget()
+        self.show_empty()
+
+    def _forget(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        for timer in (self._save_soon, self._pulse):
+            timer.stop()
+        self.controls.pick.setChecked(False)
+        self.controls.flicker.setChecked(False)
+        self.work = self.editor.work = self._wanted = None
+        self.works, self._why_unsaved = {}, ""
+        self.views.take(None, 0, {})
+        self.overlay.take(None)
+
+    # What a person does beside editing
+
+    def choose(self, index: int) -> None:
+        """Another channel, or another capture, of the list."""
+        name, channel = self.controls.channel.itemData(index)
+        if self.work is None or name != self.work.moving.capture:
+            self.save()
+            self._open(name)
+            return
+        self.overlay.channel = channel
+        self.views.show_channel(channel)
+        self.overlay.require()
+        self.views.raise_rings()
+
+    def set_picking(self, on_: bool) -> None:
+        """Whether clicks count."""
+        self.views.pick(on_ and self.work is not None)
+        self.controls.pick.setText("Picking" if on_ else "Pick")
+        if self.work is not None:
+            self.controls.hint.setText(hint(self.work, on_))
+
+    def fade(self, percent: int) -> None:
+        """How strongly the moving image shows."""
+        self.overlay.fade(percent / 100)
+        self.views.raise_rings()
+
+    def show_overlay(self, visible: bool) -> None:
+        """Show the moving image on the H&E, or hide it."""
+        self.overlay.show(visible)
+        self.controls.hide.setChecked(not visible)
+        self.views.raise_rings()
+
+    def set_flicker(self, on_: bool) -> None:
+        """Show and hide it in turns."""
+        if on_:
+            self._flicker.start()
+        else:
+            self._flicker.stop()
+            if self.work is not None:
+                self.show_overlay(True)
+
+    def to_run(self) -> None:
+        """Save, and on."""
+        self.save()
+        self.session.asked.emit("Run")
+
+    # What follows
+
+    def _edited(self) -> None:
+        """The work has another draft: show it, draw it, save it soon."""
+        work = self.work
+        if work is None:
+            return
+        self.views.show()
+        self.overlay.update()
+        self.views.raise_rings()
+        (self._pulse.start if work.pairs.half is not None else self._pulse.stop)()
+        self.controls.show(work)
+        if work.unsaved:
+            self._save_soon.start()
+        self._show_saved()
+
+    def save(self, reload: bool = True) -> None:
+        """Write what is new; a section that cannot be written is said, and nothing is lost here."""
+        self._save_soon.stop()
+        self._saving, self._why_unsaved = True, ""
+        try:
+            for work in self.works.values():
+                if work.unsaved:
+                    work.save(self.session.require_writable())
+                    if reload:
+                        self.session.reload(ALIGNMENT)
+        except PixelGeneError as error:
+            self._why_unsaved = str(error)
+        finally:
+            self._saving = False
+        self._show_saved()
+
+    def _show_saved(self) -> None:
+        if self.work is not None:
+            self.controls.saved.setText(saved(self.work, self._why_unsaved))
+
+    # Keys
+
+    def _handlers(self) -> dict[str, Handler]:
+        controls, editor = self.controls, self.editor
+        digits = {str(n): (lambda _, n=n: editor.select(n - 1)) for n in range(1, 10)}
+        return {
+            **digits,
+            "P": lambda _: controls.pick.toggle(),
+            "F": lambda _: controls.flicker.toggle(),
+            "Escape": lambda _: editor.drop_half(),
+            "Delete": lambda _: editor.delete(),
+            "Backspace": lambda _: editor.delete(),
+            "Control-Z": lambda _: editor.undo(),
+            "Control-Y": lambda _: editor.redo(),
+            "Control-Shift-Z": lambda _: editor.redo(),
+            "Space": self._space,
+        }
+
+    def _space(self, _: Any) -> Iterator[None]:
+        pressed, was = time.monotonic(), self.overlay.visible
+        self.show_overlay(not was)
+        yield
+        if time.monotonic() - pressed > _TAP_S:
+            self.show_overlay(was)
+
+    def _timer(self, milliseconds: int, does: Callable[[], Any]) -> QTimer:
+        timer = QTimer(self)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(does)
+        return timer
+
+
+def _farewell(views: Views, keys: Keys) -> Callable[..., None]:
+    """What must be undone when Qt deletes the dock; it may not refer to the dock itself."""
+
+    def leave(*_: Any) -> None:
+        keys.free()
+        views.leave()
+
+    return leave

@@ -1,0 +1,80 @@
+"""Undo and redo of everything that decides the alignment: points, their switches, the model, imports. One history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from napari_pixelgene.elements.alignment import Transform
+from napari_pixelgene.gui.register.pairs import Pairs
+
+Choice = Literal["auto", "given", "translation", "rigid", "similarity", "affine", "homography"]
+_MOST = 500
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """What a person has chosen for one capture. `given` is a matrix from a file, used while `choice` is "given"."""
+
+    pairs: Pairs = field(default_factory=Pairs)
+    choice: Choice = "auto"
+    mirrored: bool = False
+    limit_um: float = 15.0
+    given: Transform | None = None
+
+    def with_pairs(self, pairs: Pairs) -> Draft:
+        """The same choice over other pairs."""
+        return replace(self, pairs=pairs)
+
+    def settled(self) -> Draft:
+        """Without the half pair, which no section keeps."""
+        return replace(self, pairs=self.pairs.dropped())
+
+    def same(self, than: Draft) -> bool:
+        """Whether only the selection differs."""
+        return (
+            self.pairs.same_points(than.pairs)
+            and (self.choice, self.mirrored, self.limit_um) == (than.choice, than.mirrored, than.limit_um)
+            and self.given is than.given
+        )
+
+
+class History:
+    """The drafts so far, and which of them is now. Each step has a name for the tooltip of its button."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._steps: list[tuple[str, Draft]] = [("", draft)]
+        self._at = 0
+
+    @property
+    def now(self) -> Draft:
+        """What holds."""
+        return self._steps[self._at][1]
+
+    def do(self, name: str, draft: Draft) -> None:
+        """A new step, which forgets what was undone; a mere selection is none."""
+        if draft.same(self.now):
+            self._steps[self._at] = (self._steps[self._at][0], draft)
+            return
+        self._steps = [*self._steps[: self._at + 1], (name, draft)][-_MOST:]
+        self._at = len(self._steps) - 1
+
+    @property
+    def undoable(self) -> str:
+        """The step that `undo` takes back, or nothing."""
+        return self._steps[self._at][0] if self._at else ""
+
+    @property
+    def redoable(self) -> str:
+        """The step that `redo` does again, or nothing."""
+        return self._steps[self._at + 1][0] if self._at + 1 < len(self._steps) else ""
+
+    def undo(self) -> Draft:
+        """One step back."""
+        self._at = max(0, self._at - 1)
+        return self.now
+
+    def redo(self) -> Draft:
+        """One step forth."""
+        self._at = min(len(self._steps) - 1, self._at + 1)
+        return self.now

@@ -1,0 +1,103 @@
+"""Which model: one row a kind with its fit and held-out error, auto saying what it chose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QRadioButton, QWidget
+
+from napari_pixelgene.gui.dock import heading, row
+from napari_pixelgene.gui.register.fitting import Fit
+from napari_pixelgene.gui.register.history import Choice, Draft
+
+_TIPS: dict[Choice, str] = {
+    "auto": "The simplest model whose held-out error is not worse",
+    "given": "The matrix from a file, as it is; pairs are only compared with it",
+    "translation": "Shift only",
+    "rigid": "Turn and shift",
+    "similarity": "Turn, shift and one change of size",
+    "affine": "Turn, shift, stretch and shear",
+    "homography": "Affine and a perspective",
+}
+
+
+class ModelChoice(QWidget):
+    """`chosen(kind)`, `mirrored(on)` and `limited(µm)` tell what a person set; `show_fit` fills it."""
+
+    chosen = Signal(str)
+    mirrored = Signal(bool)
+    limited = Signal(float)
+
+    def __init__(self) -> None:
+        super().__init__()
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(1)
+        grid.addWidget(heading("Model"), 0, 0)
+        for column, text in enumerate(("fit", "held out"), start=1):
+            grid.addWidget(_number(text), 0, column)
+        self._group = QButtonGroup(self)
+        self._rows: dict[Choice, tuple[QRadioButton, QLabel, QLabel]] = {}
+        for i, (kind, tip) in enumerate(_TIPS.items(), start=1):
+            self._add(grid, i, kind, tip)
+        grid.setColumnStretch(0, 1)
+        self.mirror = QCheckBox("The images are mirrored")
+        self.mirror.clicked.connect(self.mirrored)
+        self.limit = QDoubleSpinBox()
+        self.limit.setRange(0.1, 100000.0)
+        self.limit.setDecimals(1)
+        self.limit.setSuffix(" µm")
+        self.limit.setKeyboardTracking(False)
+        self.limit.setToolTip("A pair further off than this, where the others agree, is left out")
+        self.limit.valueChanged.connect(self.limited)
+        last = len(_TIPS) + 1
+        grid.addWidget(self.mirror, last, 0, 1, 3)
+        grid.addLayout(row(QLabel("Outlier limit"), self.limit), last + 1, 0, 1, 3)
+
+    def show_fit(self, draft: Draft, fit: Fit) -> None:
+        """The draft's choice and every model's errors."""
+        for kind, (radio, fitted, held_out) in self._rows.items():
+            radio.setChecked(kind == draft.choice)
+            found = {str(k): c for k, c in fit.candidates.items()}.get(kind)
+            fitted.setText(_um(found.fit_rmse_um) if found else "")
+            held_out.setText(_um(found.loo_rmse_um) if found else "")
+            radio.setToolTip(_TIPS[kind] + (f" – {found.why_not}" if found and found.why_not else ""))
+        self._rows["auto"][0].setText(f"auto → {fit.recommended}" if fit.recommended else "auto")
+        for kind, cells in self._rows.items():
+            for widget in cells[1:] if kind == "auto" else cells if kind == "given" else ():
+                widget.setVisible(kind == "given" and draft.given is not None)
+        self.mirror.setVisible(draft.mirrored or fit.mirrored)
+        self.mirror.setChecked(draft.mirrored)
+        self.limit.blockSignals(True)
+        self.limit.setValue(draft.limit_um)
+        self.limit.blockSignals(False)
+
+    def radio(self, kind: Choice) -> QRadioButton:
+        """The button of a model."""
+        return self._rows[kind][0]
+
+    def _add(self, grid: QGridLayout, i: int, kind: Choice, tip: str) -> None:
+        radio = QRadioButton("given matrix" if kind == "given" else kind)
+        radio.setToolTip(tip)
+        radio.clicked.connect(lambda _=False, kind=kind: self.chosen.emit(kind))
+        self._group.addButton(radio)
+        cells = (radio, _number("", self), _number("", self))
+        if kind == "auto":  # it says in words what it chose
+            grid.addWidget(radio, i, 0, 1, 3)
+        else:
+            for column, cell in enumerate(cells):
+                grid.addWidget(cell, i, column)
+        self._rows[kind] = cells
+
+
+def _number(text: str, parent: QWidget | None = None) -> QLabel:
+    made = QLabel(text, parent)
+    made.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    made.setMinimumWidth(62)
+    return made
+
+
+def _um(value: Any) -> str:
+    return f"{value:.1f} µm" if np.isfinite(value) else "–"

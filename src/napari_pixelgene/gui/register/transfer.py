@@ -1,0 +1,91 @@
+"""Import and export in the Register dock. An import is a step of the history like any other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_pixelgene.elements.alignment import Keypoints, Transform
+from napari_pixelgene.errors import InputError
+from napari_pixelgene.gui.faults import guarded
+from napari_pixelgene.gui.register.files import TEXTS, Export, ask_open, ask_save
+from napari_pixelgene.gui.register.history import Draft
+from napari_pixelgene.gui.register.pairs import Pairs
+from napari_pixelgene.gui.register.text_files import TextFiles
+from napari_pixelgene.gui.register.work import Work
+from napari_pixelgene.pipeline.aligning import text_keypoints
+from napari_pixelgene.pipeline.drafting import read_file
+from napari_pixelgene.progress import Event, Note
+from napari_pixelgene.readers.alignments import Direction
+
+if TYPE_CHECKING:
+    from napari_pixelgene.gui.register.dock import RegisterDock
+
+
+class Transfer:
+    """Asks for files and hands what they hold to the dock's editor; a fault is told in the dock."""
+
+    def __init__(self, dock: RegisterDock) -> None:
+        self.dock = dock
+
+    def bring(self, text: str, direction: Direction | None) -> None:
+        """Import ▸ a file of one kind."""
+        path = ask_open(self.dock, text)
+        if path is not None:
+            guarded(lambda _: self._bring(path, direction))(self.dock)
+
+    def bring_texts(self) -> None:
+        """Import ▸ Pixel2Gene's two text files."""
+        asked = TextFiles.ask(self.dock, TEXTS)
+        if asked is not None:
+            guarded(lambda _: self._bring_texts(asked))(self.dock)
+
+    def write(self, way: Export) -> None:
+        """Export ▸ one way."""
+        path = ask_save(self.dock, way.text, way.name)
+        if path is not None:
+            guarded(lambda _: self._write(way, path))(self.dock)
+
+    def _bring(self, path: Path, direction: Direction | None) -> None:
+        work = self._work()
+        found = read_file(self.dock.session.require(), work.moving.capture, path, direction, self._hear)
+        self.dock.editor.bring(draft_of(work, *found))
+
+    def _bring_texts(self, asked: TextFiles) -> None:
+        work = self._work()
+        store, levels = self.dock.session.require(), (asked.moving_level, asked.fixed_level)
+        pairs = text_keypoints(store, asked.moving, asked.fixed, levels, work.moving.capture)
+        self.dock.editor.bring(draft_of(work, pairs, None))
+
+    def _write(self, way: Export, path: Path) -> None:
+        work = self._work()
+        try:
+            way.write(path, work.keypoints, work.transform)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from None
+        self.dock.notes.add(f"Written: {path.name}")
+
+    def _work(self) -> Work:
+        assert self.dock.work is not None
+        return self.dock.work
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self.dock.notes.add(event.text, event.level)
+
+
+def draft_of(work: Work, keypoints: Keypoints | None, transform: Transform | None) -> Draft:
+    """The draft that a file's content makes of the present one.
+
+    Pairs take the place of pairs. A matrix that no pairs explain is used as it is given; the pairs there are stay
+    beside it, to judge it by.
+    """
+    draft = work.draft
+    if keypoints is not None:
+        here = work.moving.keypoints_here(keypoints, work.he.require_mpp())
+        choice = "auto" if draft.choice == "given" else draft.choice
+        draft = replace(draft, pairs=Pairs.of(here), choice=choice)
+    if transform is not None and (keypoints is None or transform.kind == "given"):
+        draft = replace(draft, given=work.moving.transform_from_here(transform), choice="given")
+    return draft

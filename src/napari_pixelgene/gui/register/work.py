@@ -1,0 +1,107 @@
+"""One capture's alignment in progress: its moving image, the history of drafts, the present fit, and what is saved.
+
+No window here: the dock shows it, tests drive it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from napari_pixelgene.elements.alignment import Keypoints, Transform
+from napari_pixelgene.elements.image import Image
+from napari_pixelgene.gui.register.fitting import Fit, fit, settings_of
+from napari_pixelgene.gui.register.history import Draft, History
+from napari_pixelgene.gui.register.pairs import Pairs
+from napari_pixelgene.pipeline.aligning import register_keypoints
+from napari_pixelgene.pipeline.drafting import chosen_settings, keep_keypoints, keep_transform, unregister
+from napari_pixelgene.pipeline.moving import Moving
+from napari_pixelgene.store.captures import read_capture
+from napari_pixelgene.store.section import SectionStore
+
+
+class Work:
+    """What a person does to one capture. `he` is the slide, `moving` what is laid onto it."""
+
+    def __init__(self, he: Image, moving: Moving, draft: Draft, standing: Transform | None = None) -> None:
+        self.he, self.moving = he, moving
+        self.history = History(draft)
+        self.saved = draft
+        self.standing = standing  # the stored transform, drawn while the pairs give none
+        self.fit = self._fit()
+
+    @classmethod
+    def load(cls, store: SectionStore, he: Image, moving: Moving) -> Work:
+        """As the section has it."""
+        capture = read_capture(store, moving.capture)
+        settings = chosen_settings(store, moving.capture)
+        stands = moving.transform_from_here(capture.to_he) if capture.to_he is not None else None
+        pairs = Pairs()
+        if capture.keypoints is not None:
+            pairs = Pairs.of(moving.keypoints_here(capture.keypoints, he.require_mpp()))
+        given = stands if stands is not None and (stands.kind == "given" or not len(pairs)) else None
+        choice = "given" if given is not None else settings.kind
+        return cls(he, moving, Draft(pairs, choice, settings.allow_mirror, settings.threshold_um, given), stands)
+
+    @property
+    def draft(self) -> Draft:
+        """What holds now."""
+        return self.history.now
+
+    @property
+    def pairs(self) -> Pairs:
+        """The pairs that hold now."""
+        return self.history.now.pairs
+
+    @property
+    def keypoints(self) -> Keypoints:
+        """The whole pairs."""
+        return self.pairs.keypoints(self.moving.frame)
+
+    @property
+    def transform(self) -> Transform | None:
+        """What is drawn: the fit, or while there is none the transform that is stored."""
+        return self.fit.transform or self.standing
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the section does not have this draft yet."""
+        return not self.draft.settled().same(self.saved.settled())
+
+    def set_pairs(self, name: str, pairs: Pairs) -> None:
+        """A step that changes points, switches or the selection."""
+        self.do(name, replace(self.draft, pairs=pairs))
+
+    def do(self, name: str, draft: Draft) -> None:
+        """A step; the fit follows."""
+        selection_only = draft.same(self.draft)
+        self.history.do(name, draft)
+        if not selection_only:
+            self.fit = self._fit()
+
+    def undo(self) -> None:
+        """One step back."""
+        self.history.undo()
+        self.fit = self._fit()
+
+    def redo(self) -> None:
+        """One step forth."""
+        self.history.redo()
+        self.fit = self._fit()
+
+    def save(self, store: SectionStore) -> None:
+        """Write pairs and transform; pairs that give none are kept beside the transform that stands."""
+        draft, name = self.draft, self.moving.capture
+        if draft.choice == "given" and draft.given is not None:
+            keep_transform(store, name, draft.given, self.keypoints if len(draft.pairs) else None)
+            self.standing = draft.given
+        elif self.fit.transform is not None:
+            self.standing = register_keypoints(store, self.keypoints, settings_of(draft), name).transform
+        elif len(draft.pairs):
+            keep_keypoints(store, name, self.keypoints)
+        else:
+            unregister(store, name)
+            self.standing = None
+        self.saved = draft
+
+    def _fit(self) -> Fit:
+        return fit(self.draft, self.keypoints, self.he.require_mpp(), self.moving.um_per_unit)

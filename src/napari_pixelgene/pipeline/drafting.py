@@ -1,0 +1,85 @@
+"""An alignment while a person works at it: what is kept before pairs give a transform, and what a file would bring.
+
+`aligning.py` fits and stores in one go; here nothing is fitted, and reading a file changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_pixelgene.elements.alignment import Keypoints, Transform
+from napari_pixelgene.errors import StoreError
+from napari_pixelgene.pipeline.slide import is_on_slide, open_morphology, open_slide, require_capture
+from napari_pixelgene.progress import OnEvent, silent
+from napari_pixelgene.readers.alignments import Direction, read_alignment, read_alignment_json
+from napari_pixelgene.stages.registration import STAGE, RegistrationSettings
+from napari_pixelgene.store import provenance
+from napari_pixelgene.store.alignments import ALIGNMENT, write_alignment
+
+if TYPE_CHECKING:
+    from napari_pixelgene.store.captures import StoredCapture
+    from napari_pixelgene.store.section import SectionStore
+
+
+def keep_transform(store: SectionStore, capture: str, transform: Transform, keypoints: Keypoints | None = None) -> None:
+    """Take a transform as it is given, with the pairs that a person keeps beside it to judge it by."""
+    start = time.monotonic()
+    found = _movable(store, capture)
+    matrix = provenance.fingerprint({}, {"matrix": str(transform.matrix.tolist())})
+    inputs = {"import": found.fingerprint, "matrix": matrix}
+    fingerprint = provenance.fingerprint({}, inputs)
+    write_alignment(store, found.name, keypoints, transform, fingerprint)
+    seconds, versions = time.monotonic() - start, provenance.versions("scipy")
+    provenance.record(store, f"{STAGE}/{found.name}", fingerprint, {}, inputs, seconds, versions)
+
+
+def keep_keypoints(store: SectionStore, capture: str, keypoints: Keypoints) -> None:
+    """Keep pairs that give no transform yet; a transform that stands, stays."""
+    found = _movable(store, capture)
+    stands = provenance.made_with(store, "captures", found.name, ALIGNMENT) or ""
+    write_alignment(store, found.name, keypoints, found.to_he, stands)
+
+
+def unregister(store: SectionStore, capture: str) -> None:
+    """Forget a capture's pairs and transform."""
+    found = _movable(store, capture)
+    write_alignment(store, found.name, None, None)
+    provenance.forget(store, f"{STAGE}/{found.name}")
+
+
+def chosen_settings(store: SectionStore, capture: str) -> RegistrationSettings:
+    """How the capture was registered last, or the defaults."""
+    return RegistrationSettings.make(provenance.records(store).get(f"{STAGE}/{capture}", {}).get("settings", {}))
+
+
+def read_file(
+    store: SectionStore,
+    capture: str,
+    path: Path,
+    direction: Direction | None = None,
+    on_event: OnEvent = silent,
+) -> tuple[Keypoints | None, Transform | None]:
+    """What a file of any kind holds: keypoints, a matrix, or both. `direction` is that of a bare matrix.
+
+    Raises PixelGeneError that names file and line, or that says the matrix fits only the other way round.
+    """
+    morphology = open_morphology(store, _movable(store, capture))
+    read = read_alignment(
+        path,
+        direction=direction,
+        he_shape=open_slide(store).yx_shape,
+        morphology_shape=morphology[0].yx_shape if morphology else None,
+        on_event=on_event,
+    )
+    if path.suffix.lower() == ".json":
+        return read_alignment_json(path)
+    return (None, read) if isinstance(read, Transform) else (read, None)
+
+
+def _movable(store: SectionStore, capture: str) -> StoredCapture:
+    found = require_capture(store, capture)
+    if is_on_slide(found):
+        raise StoreError(f"The capture '{capture}' lies on the H&E by itself.", "It needs no registration.")
+    return found
