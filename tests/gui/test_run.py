@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMainWindow
 
 from napari_pixelgene import jobs
 from napari_pixelgene.gui import recent
 from napari_pixelgene.gui.docks import show_dock
+from napari_pixelgene.gui.run import closing
+from napari_pixelgene.gui.run.dock import RunDock
 from napari_pixelgene.gui.session import session_of
 from napari_pixelgene.jobs import starting
 from napari_pixelgene.store.section import SectionStore
@@ -66,11 +70,25 @@ def section(tmp_path: Path, small_section: Path) -> Path:
 
 
 @pytest.fixture
-def dock(make_napari_viewer, section, qtbot):
-    """The Run dock over that section, ready to run."""
+def docked(make_napari_viewer, section, qtbot):
+    """The Run dock in napari's window, over that section, ready to run."""
     viewer = make_napari_viewer(show=True)
     session_of(viewer).open(section)
     made = show_dock(viewer, "Run")
+    ready(qtbot, made)
+    yield made
+    made.progress.leave()
+
+
+@pytest.fixture
+def dock(section, qtbot):
+    """The same alone, without napari's window, which costs seconds."""
+    viewer = ViewerModel()
+    session_of(viewer).open(section)
+    made = RunDock(viewer)
+    qtbot.addWidget(made)
+    made.resize(380, 900)
+    made.show()
     ready(qtbot, made)
     yield made
     made.progress.leave()
@@ -92,7 +110,8 @@ def ended(qtbot, dock) -> None:
     qtbot.waitUntil(lambda: dock.progress.running is None, timeout=5000)
 
 
-def test_a_run_is_chosen_started_and_followed_to_its_verdict(dock, qtbot, program, section) -> None:
+def test_a_run_is_chosen_started_and_followed_to_its_verdict(docked, qtbot, program, section) -> None:
+    dock = docked
     assert dock.sections.train == dock.sections.predict == (section,)
     assert dock.name.text() == "pixel2gene-1" and dock.run.isEnabled()
     assert dock.options.genes.spec == "panel" and "24" in dock.options.genes.kind.currentText()
@@ -131,7 +150,7 @@ def test_cancel_stops_the_child_and_says_what_was_kept(dock, qtbot, program) -> 
     job = dock.progress.running
     qtbot.waitUntil(lambda: len(dock.progress.story.curve.reached) == 5, timeout=5000)
     settled(qtbot, dock)
-    assert not dock.run.isEnabled() and "is working on" in dock.run.toolTip()
+    assert not dock.run.isEnabled() and "is still running" in dock.run.toolTip()
     bar = dock.progress.bars[1]
     assert bar.name.text() == "Learning" and bar.bar.value() == 25 and bar.left.text().startswith("25 %")
     qtbot.mouseClick(dock.progress.cancel, LEFT)
@@ -144,11 +163,13 @@ def test_cancel_stops_the_child_and_says_what_was_kept(dock, qtbot, program) -> 
     assert dock.name.text() == "pixel2gene-1"  # the same name continues it
 
 
-def test_a_running_job_is_found_again_by_another_napari(dock, qtbot, program, make_napari_viewer) -> None:
+def test_a_running_job_is_found_again_by_another_napari(dock, qtbot, program) -> None:
     program(LEARNING + WAIT)
     qtbot.mouseClick(dock.run, LEFT)
     qtbot.waitUntil(lambda: len(dock.progress.story.lines) == 2, timeout=5000)
-    other = show_dock(make_napari_viewer(show=True), "Run")
+    other = RunDock(ViewerModel())
+    qtbot.addWidget(other)
+    other.show()
     qtbot.waitUntil(lambda: other.progress.running is not None and len(other.progress.story.lines) == 2, timeout=5000)
     assert other.progress.running.id == dock.progress.running.id
     assert other.progress.title.text() == "pixel2gene-1 on breast"
@@ -173,6 +194,7 @@ def test_what_cannot_be_trained_on_says_why(dock, qtbot, tmp_path, section) -> N
     recent.remember(bare.path)
     dock.refresh()
     qtbot.waitUntil(lambda: len(dock.found) == 3, timeout=3000)
+    settled(qtbot, dock)
     train, predict = (dock.sections.box(what, bare.path) for what in ("train", "predict"))
     assert not train.isEnabled() and "Nothing was measured" in train.toolTip() and predict.isEnabled()
     assert not dock.sections.box("predict", tmp_path / "gone.section.zarr").isEnabled()
@@ -181,3 +203,149 @@ def test_what_cannot_be_trained_on_says_why(dock, qtbot, tmp_path, section) -> N
     settled(qtbot, dock)
     assert dock.sections.predict == (section, bare.path) and dock.sections.train == ()
     assert not dock.run.isEnabled() and dock.why.text() == "Choose a section to train on."
+
+
+def test_the_history_lists_opens_repeats_and_deletes(dock, qtbot, program, section, monkeypatch) -> None:
+    store = SectionStore.open(section)
+    learned(store)
+    pick(dock.options.model, "ridge")
+    program(FAILED)
+    settled(qtbot, dock)
+    qtbot.mouseClick(dock.run, LEFT)
+    ended(qtbot, dock)
+    qtbot.waitUntil(lambda: [row.sign for row in dock.runs.rows] == ["✗", "✓"], timeout=5000)
+    failed, kept = dock.runs.rows
+    assert (failed.name, failed.sign, failed.model, failed.score) == ("ridge-1", "✗", "ridge", "")
+    assert (kept.name, kept.sign, kept.model, kept.score) == ("first", "✓", "ridge", "0.31 (0.02)")
+    dock.runs.select("ridge-1")
+    assert dock.runs.fault.text == "✗ The disk is full. Free 3 GB."
+    assert not dock.runs.open.isEnabled() and dock.runs.open.toolTip() == "It has no maps of this section."
+    dock.runs.select("first")
+    assert (
+        dock.runs.said.text() == "Held-out r is 0.31; chance gives 0.02. No simple explanation stands beside it."
+        and not dock.runs.fault.text
+    )
+    qtbot.mouseClick(dock.runs.more, LEFT)
+    qtbot.waitUntil(dock.runs.details.isVisible, timeout=3000)
+    text = dock.runs.details.toPlainText()
+    assert "components = 3" in text and "torch 9.9" in text and "LOW, HIGH" in text
+    asked: list[str] = []
+    dock.session.asked.disconnect()
+    dock.session.asked.connect(asked.append)
+    qtbot.mouseClick(dock.runs.open, LEFT)
+    assert asked == ["Genes"]
+    qtbot.mouseClick(dock.runs.repeat, LEFT)
+    settled(qtbot, dock)
+    qtbot.waitUntil(lambda: dock.options.value().model_settings == {"components": 3}, timeout=3000)
+    assert dock.options.genes.spec == "variable:2" and dock.name.text() == "ridge-1"
+    monkeypatch.setattr("napari_pixelgene.gui.run.runs_part.confirmed", lambda *_: True)
+    for name in ("first", "ridge-1"):
+        dock.runs.select(name)
+        qtbot.mouseClick(dock.runs.delete, LEFT)
+        qtbot.waitUntil(lambda name=name: name not in [row.name for row in dock.runs.rows], timeout=3000)
+    assert store.runs() == [] and store.mapped_runs() == [] and jobs.all() == []
+
+
+def learned(store: SectionStore) -> None:
+    """A stored ridge run 'first', scored, for the maps of that name."""
+    import numpy as np
+
+    from napari_pixelgene.pipeline.learning import FitSettings
+    from napari_pixelgene.store.models import save_run
+    from napari_pixelgene.store.scores import write_scores
+
+    settings = FitSettings(model="ridge", model_settings={"components": 3}, genes="variable:2")
+    meta = {
+        "model": "ridge", "model_settings": {"components": 3}, "features": settings.features.model_dump(),
+        "genes": ["LOW", "HIGH"], "gene_ids": ["", ""], "train": [store.name], "settings": settings.model_dump(),
+        "seconds": 65.0, "device": "cpu", "versions": {"torch": "9.9"}, "fingerprint": "made by hand",
+    }  # fmt: skip
+    save_run(store, "first", {"weights": np.zeros(2)}, meta)
+    log = {"pearson_mean": 0.31, "permuted_pearson_mean": 0.02}
+    write_scores(store, "first", {"sections": {store.name: {"log": log}}}, {"gene": ["LOW", "HIGH"]})
+
+
+@pytest.mark.parametrize(("answer", "state"), [("stay", "running"), ("leave", "running"), ("stop", "cancelled")])
+def test_closing_a_window_asks_about_a_running_run(qtbot, program, monkeypatch, answer, state) -> None:
+    program(WAIT)
+    job = jobs.start("Train", "[fit]")
+    asked: list[str] = []
+    monkeypatch.setattr(closing, "ask", lambda job, parent: asked.append(job.title) or answer)
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    question = closing.ClosingQuestion(window, lambda: job, window)
+    window.show()
+    closed = window.close()
+    assert asked == ["Train"] and job.state() == state
+    assert closed == (answer != "stay") and window.isVisible() == (answer == "stay")
+    job.cancel()
+    asked.clear()
+    window.show()
+    assert window.close() and asked == [] and question.parent() is window
+
+
+def test_napari_stays_when_a_person_wants_to(docked, qtbot, program, monkeypatch) -> None:
+    dock = docked
+    program(WAIT)
+    qtbot.mouseClick(dock.run, LEFT)
+    job = dock.progress.running
+    monkeypatch.setattr(closing, "ask", lambda job, parent: "stay")
+    window = closing.window_of(dock)
+    assert not window.close() and window.isVisible() and job.state() == "running"
+    job.cancel()
+
+
+def test_a_stopped_run_is_continued_under_its_name_and_another_is_not_overwritten(dock, qtbot, program, section):
+    program(WAIT)
+    qtbot.mouseClick(dock.run, LEFT)
+    qtbot.mouseClick(dock.progress.cancel, LEFT)
+    ended(qtbot, dock)
+    store = SectionStore.open(section)
+    learned(store)
+    (section / "models" / "first").rename(section / "models" / "pixel2gene-1")  # it was stopped after the training
+    dock.refresh()
+    qtbot.waitUntil(lambda: "pixel2gene-1" in dock.found[0].runs, timeout=3000)
+    settled(qtbot, dock)
+    assert dock.name.text() == "pixel2gene-1" and dock.run.isEnabled()
+    dock.options.general.widget("seed").value = 7
+    settled(qtbot, dock)
+    assert not dock.run.isEnabled() and "There is a run 'pixel2gene-1' already" in dock.why.text()
+    dock.name.clear()
+    qtbot.keyClicks(dock.name, "another")
+    settled(qtbot, dock)
+    assert dock.run.isEnabled()
+
+
+def test_a_folder_of_slides_is_queued_and_ends_in_a_table(dock, qtbot, program, section, tmp_path, small_run) -> None:
+    learned(SectionStore.open(section))
+    dock.runs.look()
+    qtbot.waitUntil(lambda: dock.queue.run.count() == 1, timeout=3000)
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    for name in ("a.ome.tif", "b.ome.tif"):
+        shutil.copyfile(small_run.he, slides / name)
+    table = slides / "predicted" / "results.csv"
+    program(
+        "step('queue', 0, 2)\nstep('features', 1, 4)\nstep('queue', 1, 2)\nstep('features', 2, 4)\n"
+        f"from pathlib import Path; t = Path({str(table)!r}); t.parent.mkdir(parents=True, exist_ok=True)\n"
+        "t.write_text('slide,section,status,tissue_mm2,seconds,error\\n"
+        "/x/a.ome.tif,/y/a.section.zarr,done,12.34,65,\\n/x/b.ome.tif,/y/b,failed,,1,It is torn. Scan it again.\\n')\n"
+        "time.sleep(0.5)\n" + FAILED
+    )
+    dock.queue_fold.head.click()
+    assert not dock.queue.start.isEnabled() and "Choose a folder" in dock.queue.start.toolTip()
+    qtbot.keyClicks(dock.queue.folder, str(slides))
+    qtbot.mouseClick(dock.queue.start, LEFT)
+    qtbot.waitUntil(lambda: dock.progress.running is not None, timeout=5000)
+    job = dock.progress.running
+    assert job.kind == "queue" and job.title == "first on 2 slides of slides"
+    config = tomllib.loads(job.config.read_text(encoding="utf-8"))
+    assert [Path(step["he"]).name for step in config["import"]] == ["a.ome.tif", "b.ome.tif"]
+    assert config["predict"]["run"] == "first" and config["predict"]["source"] == str(section)
+    qtbot.waitUntil(lambda: dock.progress.bars[0].name.text() == "Slide 2 of 2", timeout=5000)
+    assert dock.progress.bars[0].bar.value() == 50 and dock.progress.bars[1].bar.value() == 50
+    ended(qtbot, dock)
+    cells = [[dock.queue.table.item(r, c).text() for c in range(3)] for r in range(2)]
+    assert cells == [["a.ome.tif", "✓ 1:05", "12.3"], ["b.ome.tif", "✗ failed", ""]]
+    assert dock.queue.table.item(1, 0).toolTip() == "It is torn. Scan it again."
+    assert dock.queue.told.text().startswith("1 of 2 slides predicted, 1 failed")

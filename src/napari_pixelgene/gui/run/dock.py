@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QScrollArea
 
 from napari_pixelgene import jobs
 from napari_pixelgene.errors import PixelGeneError
@@ -15,10 +15,15 @@ from napari_pixelgene.gui.dock import Dock, allow, button, heading, row, words
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.run.candidates import Candidate, candidates
 from napari_pixelgene.gui.run.choices import Choices, common_genes, suggested_name, taken_names, toml_of, why_not
+from napari_pixelgene.gui.run.closing import ClosingQuestion, window_of
 from napari_pixelgene.gui.run.engine import Engine, load_engine
-from napari_pixelgene.gui.run.options_box import OptionsBox
+from napari_pixelgene.gui.run.history import Row, choices_again, run_of, same_unfinished, table_of
+from napari_pixelgene.gui.run.options_box import Fold, OptionsBox
 from napari_pixelgene.gui.run.progress_box import ProgressBox
+from napari_pixelgene.gui.run.queue_box import QueueBox
+from napari_pixelgene.gui.run.runs_part import RunsPart
 from napari_pixelgene.gui.run.sections_box import SectionsBox
+from napari_pixelgene.gui.run.story import Story
 from napari_pixelgene.gui.session import MAPS, RUNS
 
 _KINDS = ("run", "queue")
@@ -41,6 +46,10 @@ class RunDock(Dock):
         self.run = button("Run", self._run)
         self.why = words("", "why-not")
         self.progress = ProgressBox()
+        self.runs = RunsPart(self.session)
+        self.queue, self.queue_fold = QueueBox(self.session), Fold("Predict a folder of slides…")
+        self._closing: ClosingQuestion | None = None
+        self._mapped = ""  # the job whose maps are shown already
         self.next = button("Genes →", lambda: self.session.asked.emit("Genes"), "Look at the maps.")
         self._settle = QTimer(self)  # several changes at once are looked at once
         self._settle.setSingleShot(True)
@@ -67,6 +76,9 @@ class RunDock(Dock):
     def showEvent(self, event: Any) -> None:
         """What learning needs is loaded when the dock is looked at for the first time."""
         super().showEvent(event)
+        window = window_of(self)
+        if self._closing is None and window is not None:
+            self._closing = ClosingQuestion(window, lambda: self.progress.running, self)
         if self.options is None and self.state == "loading":
             self._load()
 
@@ -101,6 +113,7 @@ class RunDock(Dock):
             self.sections.choose([first.path], [first.path])
         self.sections.show_candidates(self.found)
         self.show_full()
+        self.runs.look()
         self._judge()
 
     # Choosing
@@ -122,6 +135,8 @@ class RunDock(Dock):
         self.options.genes.show_measured(len(common_genes(train, self.found)))
         encoder = str(self.options.encoder.currentData())
         self.options.show_needs(each.name for each in chosen if encoder not in each.encoders)
+        busy = self.progress.running
+        self.queue.set_busy(f"'{busy.title}' is still running." if busy is not None else "")
         why = self._why_not()
         allow(self.run, why, "Train in the background; everything else stays usable.")
         self.why.setText(why)
@@ -132,10 +147,11 @@ class RunDock(Dock):
             choices = self.choices()
         except PixelGeneError as error:
             return str(error)
-        busy = next((job for job in jobs.running() if set(job.sections) & _resolved(choices)), None)
+        places = {path.resolve() for path in choices.sections()}
+        busy = next((job for job in jobs.running() if places & set(job.sections)), self.progress.running)
         if busy is not None:
-            return f"'{busy.title}' is working on these sections: wait until it is done, or cancel it."
-        return why_not(choices, self.found)
+            return f"'{busy.title}' is still running: wait until it is done, or cancel it."
+        return why_not(choices, self.found, same_unfinished(choices))
 
     def _ask_section(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Add a section (NAME.section.zarr)")
@@ -155,7 +171,15 @@ class RunDock(Dock):
     def _follow(self, job: jobs.Job) -> None:
         self.next.hide()
         self.progress.follow(job)
+        self.runs.look()
         self._judge()
+        QTimer.singleShot(0, self._reveal)
+
+    def _reveal(self) -> None:
+        """Scroll to the progress, which unfolded settings may have pushed out of sight."""
+        area = self._pages.currentWidget()
+        if isinstance(area, QScrollArea):
+            area.ensureWidgetVisible(self.progress)
 
     def _find_running(self) -> None:
         """A run that an earlier napari left running is followed as if it had been started here."""
@@ -165,13 +189,49 @@ class RunDock(Dock):
         if mine and self.progress.running is None:
             self.progress.follow(mine[0])
 
-    def _ended(self, seen: Any) -> None:
+    def _stage_done(self, seen: Story) -> None:
+        """Maps are there before the scores: they are shown as soon as they are."""
+        run, store = run_of(seen.job), self.session.store
+        if store is None or self._mapped == seen.job.id or not self._is_here(seen.job):
+            return
+        if run in store.mapped_runs():
+            self._mapped = seen.job.id
+            self._renew(run)
+
+    def _ended(self, seen: Story) -> None:
+        run = run_of(seen.job)
         if self._is_here(seen.job):
-            self.session.reload(RUNS)
-            self.session.reload(MAPS)
+            self._renew(run)
             self.next.setVisible(seen.state == "done")
-        self._named_by_hand = self._named_by_hand and seen.state != "done"
+        self._named_by_hand = seen.state != "done"  # the same name continues what was stopped
+        if (file := table_of(seen.job)) is not None:
+            self.queue_fold.head.setChecked(True)
+            self.queue.show_results(file)
+        self.runs.look()
         self.refresh()
+
+    def _renew(self, run: str) -> None:
+        """Something of the open section is new on disk."""
+        self.session.reload(RUNS)
+        self.session.changed.emit(MAPS)
+        self.runs.show_maps(run)
+
+    def _again(self, row: Row) -> None:
+        """Put a run's settings back into the form."""
+        self.fault.clear()
+        here = self.session.store
+        try:
+            assert self.options is not None and here is not None
+            chosen = choices_again(row, here.path, self.found)
+        except PixelGeneError as error:
+            self.fault.tell(error)
+            return
+        self._named_by_hand = False
+        self._added += [path for path in chosen.sections() if path not in self._added]
+        self.sections.choose(chosen.train, chosen.predict)
+        self.options.set_value(chosen.fit)
+        self.options.score.setChecked(chosen.score)
+        self._look()
 
     def _is_here(self, job: jobs.Job) -> bool:
         store = self.session.store
@@ -195,17 +255,21 @@ class RunDock(Dock):
         self.body.addLayout(row(self.run))
         self.body.addWidget(self.progress)
         self.body.addLayout(row(self.next))
+        self.body.addWidget(heading("Runs"))
+        self.body.addWidget(self.runs)
+        self.queue_fold.inside.addWidget(self.queue)
+        self.body.addWidget(self.queue_fold)
 
     def _connect(self) -> None:
         self.sections.changed.connect(self._settle.start)
         self.sections.asked_for_more.connect(self._ask_section)
         self.name.textEdited.connect(self._named)
         self.progress.ended.connect(self._ended)
+        self.progress.stage_done.connect(self._stage_done)
+        self.runs.repeated.connect(self._again)
+        self.runs.looked.connect(lambda: self.queue.show_runs([r.name for r in self.runs.rows if r.about is not None]))
+        self.queue.started.connect(self._follow)
 
     def _named(self, text: str) -> None:
         self._named_by_hand = bool(text.strip())
         self._settle.start()
-
-
-def _resolved(choices: Choices) -> set[Path]:
-    return {path.resolve() for path in choices.sections()}

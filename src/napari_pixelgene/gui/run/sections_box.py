@@ -51,8 +51,9 @@ class SectionsBox(QWidget):
 
     def show_candidates(self, found: Sequence[Candidate]) -> None:
         """List sections; what was ticked stays, what cannot be done is unticked."""
-        self.found = list(found)
-        self._draw()
+        if list(found) != self.found:  # a tick is not taken away under the mouse
+            self.found = list(found)
+            self._draw()
 
     def choose(self, train: Sequence[Path], predict: Sequence[Path]) -> None:
         """Tick these and no others."""

@@ -26,7 +26,6 @@ _WORDS = {
     "predict": "Predicting",
     "maps": "Writing overviews",
     "evaluate": "Scoring on held-out blocks",
-    "queue": "Slides",
 }
 # How the numbers of an epoch may be called: what was reached, and beside it what chance gives.
 _REACHED, _CHANCE = ("held-out r", "held_out_r", "r"), ("chance", "control", "permuted")
@@ -108,6 +107,7 @@ class Story:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.lines: list[StageLine] = []
+        self.queue: StageLine | None = None  # how many slides of a queue are done
         self.curve = Curve()
         self.notes: list[Note] = []
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
@@ -125,8 +125,9 @@ class Story:
                 self._write(f"✗ {event.get('problem', '')} {event.get('mend', '')}")
 
     def stages(self, most: int = 6) -> list[StageLine]:
-        """The latest stages, in order."""
-        return self.lines[-most:]
+        """The queue, if it is one, and the latest stages, in order."""
+        first = [self.queue] if self.queue is not None else []
+        return [*first, *self.lines[len(first) - most :]]
 
     @property
     def verdict(self) -> str:
@@ -135,7 +136,9 @@ class Story:
         return said[-1] if said else ""
 
     def _step(self, event: Progress) -> None:
-        if self.lines and self.lines[-1].goes_on(event):
+        if event.stage == "queue":
+            self._slide(event)
+        elif self.lines and self.lines[-1].goes_on(event):
             self.lines[-1].take(event)
         else:
             for line in self.lines[-1:]:
@@ -143,8 +146,19 @@ class Story:
             self.lines.append(StageLine(event, self._words(event.stage)))
             self._write(self.lines[-1].words)
         self.curve.take(event)
-        if event.message:
+        if event.message and event.stage != "queue":
             self._write(f"{self.lines[-1].words}: {event.message}")
+
+    def _slide(self, event: Progress) -> None:
+        """One more slide of a queue is done: its stages make room for those of the next."""
+        total = event.total or 0
+        words = f"Slide {min(event.done + 1, total)} of {total}"
+        if self.queue is None:
+            self.queue = StageLine(event, words)
+        self.queue.take(event)
+        self.queue.words = words
+        self.lines = []
+        self._write(f"{event.message} is done ({event.done} of {total})" if event.message else words)
 
     def _words(self, stage: str) -> str:
         again = stage == "fit" and any(line.stage == "fit" for line in self.lines)
