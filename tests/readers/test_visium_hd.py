@@ -85,6 +85,9 @@ def test_a_size_is_asked_for_or_is_that_of_the_folder(outs: Path) -> None:
     for given, size in ((outs, 16), (outs / "binned_outputs", 16), (coarse, 16), (coarse, None)):
         assert find_bins(given, size).path == coarse
     assert find_bins(outs).path.name == "square_008um"
+    (outs / "spatial").mkdir()  # some versions leave the factors of 2 µm beside the whole run's images
+    (outs / "spatial" / "scalefactors_json.json").write_text('{"bin_size_um": 2.0}')
+    assert find_bins(outs).path.name == "square_008um"
     renamed = outs / "my_bins"
     coarse.rename(renamed)
     assert find_bins(renamed).path == renamed

@@ -15,6 +15,7 @@ from napari_pixelgene.arithmetic.pooling import disk_weights, square_weights
 from napari_pixelgene.readers.images import read_image
 from napari_pixelgene.readers.visium import read_visium, visium_slide
 from napari_pixelgene.readers.visium_hd import hd_slide, read_visium_hd
+from napari_pixelgene.simulate.capture_area import CaptureArea
 from napari_pixelgene.simulate.run import SimulatedRun, simulate_run
 from napari_pixelgene.simulate.settings import SimulationSettings
 
@@ -106,6 +107,18 @@ def test_the_hires_image_shows_the_slide_at_its_scale(arrays_run: SimulatedRun) 
         here = hires[row : row + side, column : column + side].mean(axis=(0, 1))
         a, b, c, d = (round(v * times) for v in (row, row + side, column, column + side))
         assert here == pytest.approx(full[a:b, c:d].mean(axis=(0, 1)), abs=1.0)
+
+
+def test_arrays_lie_turned_on_the_slide_and_the_hd_one_mirrored() -> None:
+    settings = SimulationSettings(width_um=8000, height_um=1200)
+    for mirrored, turn_deg in ((False, 1.8), (True, -2.4)):
+        area = CaptureArea.of(settings, mirrored)
+        assert area.size_um.tolist() == [6496.0, 1008.0]  # at most 6.5 mm, whole bins of 16 µm
+        across, down = area.to_he.matrix[:2, 0], area.to_he.matrix[:2, 1]
+        assert np.rad2deg(np.arctan2(across[1], across[0])) == pytest.approx(turn_deg)
+        assert across @ down == pytest.approx(0, abs=1e-12) and np.hypot(*down) == pytest.approx(1)
+        assert np.linalg.det(area.to_he.matrix) == pytest.approx(-1 if mirrored else 1)
+        assert area.to_he.apply(area.size_um[None] / 2)[0] == pytest.approx([0.51 * 8000, 0.493 * 1200])
 
 
 def test_the_same_seed_gives_the_same_bytes_and_the_xenium_run_is_untouched(tmp_path: Path) -> None:
