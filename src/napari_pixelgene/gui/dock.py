@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
+    QDockWidget,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -57,6 +58,8 @@ class Dock(QWidget):
         layout.addWidget(self.notes)
         layout.addWidget(self.fault)
         self.setMinimumWidth(NARROW - 20)
+        # Else napari puts a stretch below us, and half the dock is empty.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         on(self.session.opened, self.refresh, self)
         on(self.session.changed, self._changed, self)
 
@@ -67,6 +70,15 @@ class Dock(QWidget):
     def minimumSizeHint(self) -> QSize:
         """It scrolls below that."""
         return QSize(NARROW - 20, 200)
+
+    def showEvent(self, event: Any) -> None:
+        """The tab says the dock's own short name, not the plugin's."""
+        holder = self.parent()
+        while holder is not None and not isinstance(holder, QDockWidget):
+            holder = holder.parent()
+        if holder is not None:
+            holder.setWindowTitle(self.title)
+        super().showEvent(event)
 
     # States
 

@@ -6,8 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QDockWidget, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow
 
+from napari_pixelgene.gui.section.dock import SectionDock
 from napari_pixelgene.gui.session import session_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from napari_pixelgene.gui.dock import Dock
 
-PLUGIN = "napari-pixelgene"
 # In the order of the journey: title, and where the widget is.
 DOCKS = {
     "Section": "section.dock:SectionDock",
@@ -25,14 +25,17 @@ DOCKS = {
 }
 
 
-def all_docks(napari_viewer: Viewer) -> Dock:
-    """What *Plugins ▸ PixelGene ▸ All four docks* opens: the Section dock, and the others behind it.
+class AllDocks(SectionDock):
+    """What *Plugins ▸ PixelGene ▸ All four docks* opens: the Section dock, and the others tabbed behind it.
 
-    napari puts the returned widget into the window after this; the others follow in the next turn of the event loop.
+    napari puts this widget into the window after it was made; the others follow in the next turn of the event loop.
     """
-    shown = _dock_of(napari_viewer, "Section")
-    QTimer.singleShot(0, lambda: open_docks(napari_viewer))
-    return shown or dock_class("Section")(napari_viewer)
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        viewer = _model(napari_viewer)
+        older = _dock_of(viewer, "Section")
+        QTimer.singleShot(0, lambda: _gather(viewer, older))
 
 
 def open_docks(viewer: Viewer) -> None:
@@ -44,14 +47,14 @@ def open_docks(viewer: Viewer) -> None:
 
 def show_dock(viewer: Viewer, title: str) -> Dock:
     """Bring a dock to the front, opened beside the others if it is not there yet."""
+    viewer = _model(viewer)
     dock = _dock_of(viewer, title)
     if dock is None:
         dock = dock_class(title)(viewer)
-        others = [_holder(d) for t in DOCKS if t != title and (d := _dock_of(viewer, t)) is not None]
-        beside = next((holder for holder in others if holder is not None), None)
-        held = viewer.window.add_dock_widget(dock, name=f"{title} (PixelGene)", area="right", tabify=False)
-        if beside is not None:
-            viewer.window._qt_window.tabifyDockWidget(beside, held)
+        beside = _any_holder(viewer)
+        held = viewer.window.add_dock_widget(dock, name=f"{title} (PixelGene)", area="right")
+        if beside is not None and isinstance(main := beside.parent(), QMainWindow):
+            main.tabifyDockWidget(beside, held)
     holder = _holder(dock)
     if holder is not None:
         holder.show()
@@ -67,10 +70,33 @@ def dock_class(title: str) -> type[Dock]:
     return found
 
 
+def _gather(viewer: Viewer, older: Dock | None) -> None:
+    """Open what is missing; a Section dock that was there before gives way to the new one."""
+    if older is not None:
+        viewer.window.remove_dock_widget(older)
+    open_docks(viewer)
+
+
+def _model(viewer: Any) -> Any:
+    """The viewer behind the proxy that napari hands to plugins."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
 def _dock_of(viewer: Viewer, title: str) -> Any | None:
     """The dock of that title in a viewer's window, if it is there."""
-    found: Any = viewer.window._qt_window.findChild(QWidget, f"pixelgene-{title.lower()}")
-    return found
+    inner = (_inner(widget) for widget in viewer.window.dock_widgets.values())
+    return next((widget for widget in inner if widget.objectName() == f"pixelgene-{title.lower()}"), None)
+
+
+def _inner(widget: Any) -> Any:
+    """The Qt widget itself, also where magicgui wraps it."""
+    return getattr(widget, "native", widget)
+
+
+def _any_holder(viewer: Viewer) -> QDockWidget | None:
+    """Where one of our docks is, so that the next can be tabbed beside it."""
+    found = (_holder(dock) for title in DOCKS if (dock := _dock_of(viewer, title)) is not None)
+    return next((holder for holder in found if holder is not None and not holder.isFloating()), None)
 
 
 def _holder(dock: Any) -> QDockWidget | None:
