@@ -17,7 +17,7 @@ import pytest
 from following import Started, until
 from napari_pixelgene import jobs
 from napari_pixelgene.errors import PixelGeneError
-from napari_pixelgene.jobs import folder, job, process
+from napari_pixelgene.jobs import folder, job, process, starting
 from napari_pixelgene.progress import Note, Progress
 
 STEADY = "step(1, 9, loss=0.5)\ntime.sleep(60)"
@@ -224,6 +224,21 @@ def test_the_real_command_is_followed_to_its_end(tmp_path: Path) -> None:
     until(lambda: made.state() == "failed", 60)
     fault = made.fault()
     assert fault is not None and "such.tif" in fault.problem and fault.mend
+
+
+def test_a_core_is_left_to_the_window_unless_a_person_said_otherwise(
+    program: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 4)
+    words = "tell(event='result', **{k: os.environ[k] for k in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'PYTHONUTF8')})"
+    made = program(words)
+    until(lambda: made.state() == "done")
+    told = made.result()
+    assert told is not None
+    assert (told["OMP_NUM_THREADS"], told["OMP_WAIT_POLICY"], told["PYTHONUTF8"]) == ("3", "PASSIVE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert starting.environment()["OMP_NUM_THREADS"] == "2"
 
 
 def test_of_many_the_failed_ones_are_its_details(program: Started) -> None:
