@@ -27,6 +27,7 @@ from napari_pixelgene.gui.run.story import Story
 from napari_pixelgene.gui.session import MAPS, RUNS
 
 _KINDS = ("run", "queue")
+_LOOK_AGAIN_MS = 2000
 
 
 class RunDock(Dock):
@@ -49,12 +50,17 @@ class RunDock(Dock):
         self.runs = RunsPart(self.session)
         self.queue, self.queue_fold = QueueBox(self.session), Fold("Predict a folder of slides…")
         self._closing: ClosingQuestion | None = None
+        self._here: Path | None = None  # the section that was open when they were looked at
         self._mapped = ""  # the job whose maps are shown already
         self.next = button("Genes →", lambda: self.session.asked.emit("Genes"), "Look at the maps.")
         self._settle = QTimer(self)  # several changes at once are looked at once
         self._settle.setSingleShot(True)
         self._settle.setInterval(50)
         self._settle.timeout.connect(self._judge)
+        self._later = QTimer(self)  # a run that another window started ends without telling
+        self._later.setSingleShot(True)
+        self._later.setInterval(_LOOK_AGAIN_MS)
+        self._later.timeout.connect(self._judge)
         self._lay_out()
         self._connect()
         self._find_running()
@@ -108,9 +114,9 @@ class RunDock(Dock):
 
     def _looked(self, answer: tuple[Path | None, list[Candidate]]) -> None:
         here, self.found = answer
-        first = next((each for each in self.found if each.path == here), None)
-        if first is not None and not (self.sections.train or self.sections.predict):
-            self.sections.choose([first.path], [first.path])
+        if here is not None and here != self._here:
+            self.sections.choose([here], [here])
+        self._here = here
         self.sections.show_candidates(self.found)
         self.show_full()
         self.runs.look()
@@ -150,6 +156,7 @@ class RunDock(Dock):
         places = {path.resolve() for path in choices.sections()}
         busy = next((job for job in jobs.running() if places & set(job.sections)), self.progress.running)
         if busy is not None:
+            self._later.start()
             return f"'{busy.title}' is still running: wait until it is done, or cancel it."
         return why_not(choices, self.found, same_unfinished(choices))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_pixelgene import jobs
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.gui.run.choices import Choices, choices_of, toml_of
-from napari_pixelgene.gui.run.story import duration
+from napari_pixelgene.gui.run.story import correlation, duration
 
 if TYPE_CHECKING:
     from napari_pixelgene.gui.run.candidates import Candidate
@@ -56,7 +56,7 @@ class Row:
         r, chance = scores.get("held_out_r"), scores.get("chance")
         if r is None:
             return ""
-        return f"{r:.2f} ({chance + 0.0:.2f})" if chance is not None else f"{r:.2f}"
+        return f"{correlation(r)} ({correlation(chance)})" if chance is not None else correlation(r)
 
     @property
     def took(self) -> str:

@@ -98,7 +98,8 @@ class Curve:
         """The last numbers in words; empty before there are any."""
         if not self.reached:
             return ""
-        return f"held-out r {self.reached[-1]:.2f} (chance {self.chance[-1] + 0.0:.2f}), epoch {len(self.reached)}"
+        r, chance = correlation(self.reached[-1]), correlation(self.chance[-1])
+        return f"held-out r {r} (chance {chance}), epoch {len(self.reached)}"
 
 
 class Story:
@@ -173,6 +174,11 @@ class Story:
         if not self.log or self.log[-1] != line:
             self.log.append(line)
             self.told += 1
+
+
+def correlation(value: float) -> str:
+    """Two digits, and never "-0.00"."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def duration(seconds: float) -> str:
