@@ -12,6 +12,7 @@ from pathlib import Path
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.pipeline.aligning import register_keypoints
 from napari_pixelgene.pipeline.importing import import_section
+from napari_pixelgene.pipeline.judging import judge_run
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.progress import Event, OnEvent, silent
@@ -51,6 +52,7 @@ def make_sample(
     register_keypoints(store, made.keypoints, RegistrationSettings(kind="homography"), on_event=on_event)
     fit([store], RUN, learning, on_event)
     predict(store, RUN, on_event=on_event)
+    judge_run(RUN, [store], (), learning, on_event=on_event)
     return store.path
 
 

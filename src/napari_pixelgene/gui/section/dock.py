@@ -138,6 +138,13 @@ class SectionDock(Dock):
         except PixelGeneError as error:
             self.fault.tell(error)
 
+    def offer(self, path: Path) -> None:
+        """Put a run or a slide into the New dialog, opened where it is not."""
+        if self.new_dialog is None or not self.new_dialog.isVisible():
+            self.new()
+        if self.new_dialog is not None:
+            self.new_dialog.offer(path)
+
     def show_check(self, check: Check) -> None:
         """Answer a finding's "show them"."""
         if check.show == RELINK:
@@ -247,7 +254,5 @@ class SectionDock(Dock):
         if len(paths) == 1 and paths[0].name.endswith(".section.zarr"):
             self.open_path(paths[0])
             return
-        self.new()
-        if self.new_dialog is not None:
-            for path in paths:
-                self.new_dialog.offer(path)
+        for path in paths:
+            self.offer(path)

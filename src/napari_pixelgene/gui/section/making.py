@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 # Where in the whole each stage begins and ends, as timed.
 _SPANS = {
-    "transcripts": (0.0, 0.07),
-    "morphology": (0.08, 0.11),
-    "histology": (0.12, 0.22),
-    "features": (0.28, 0.7),
-    "fit": (0.72, 0.95),
-    "predict": (0.96, 1.0),
+    "transcripts": (0.0, 0.06),
+    "morphology": (0.07, 0.09),
+    "histology": (0.10, 0.18),
+    "features": (0.22, 0.55),
+    "fit": (0.57, 0.75),
+    "predict": (0.76, 0.79),
 }
+# After the maps it trains once more, on blocks, for the scores.
+_SCORING = (0.80, 0.98)
 _WHAT = "The sample is made, only once: about a minute.\n{stage}"
 
 
@@ -28,6 +30,7 @@ class SampleProgress:
     def __init__(self, dock: Dock) -> None:
         self._dock, self._left = dock, TimeLeft()
         self._cancelled = False
+        self._predicted = False
         self._reached = 0.0
         dock.show_loading(_WHAT.format(stage="starting…"), None, self.cancel)
 
@@ -43,6 +46,8 @@ class SampleProgress:
         if event is None:
             return
         self._left.take(event)
-        begin, end = _SPANS.get(self._left.stage, (0.0, 0.0))
+        self._predicted |= self._left.stage == "predict"
+        scoring = self._predicted and self._left.stage == "fit"
+        begin, end = _SCORING if scoring else _SPANS.get(self._left.stage, (0.0, 0.0))
         self._reached = max(self._reached, begin + (end - begin) * (self._left.fraction or 0.0))
         self._dock.show_loading(_WHAT.format(stage=f"now: {self._left.stage}"), self._reached, self.cancel)

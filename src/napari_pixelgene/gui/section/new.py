@@ -29,7 +29,7 @@ from napari_pixelgene.gui.forms import SettingsForm, with_value
 from napari_pixelgene.gui.section.slides import layer_choices, look_at, saved_layer
 from napari_pixelgene.pipeline.config import IMAGE, ImportStep, RunConfig, to_toml
 from napari_pixelgene.pipeline.sources.base import Source
-from napari_pixelgene.pipeline.sources.registry import SOURCES, recognise, source_class
+from napari_pixelgene.pipeline.sources.registry import SOURCES, kind_of, recognise, source_class
 from napari_pixelgene.store.section import SUFFIX
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class NewDialog(QDialog):
 
     def offer(self, path: Path) -> None:
         """Take a file or folder that was dropped: a run where it is one, else the H&E."""
-        if recognise(path) is not None:
+        if kind_of(path) is not None:
             self.run.setText(str(path))
             self._run_changed()
         else:
@@ -135,9 +135,15 @@ class NewDialog(QDialog):
         self.fault.clear()
         if not self.run.text():
             return
-        found = recognise(Path(self.run.text()))
-        if found is None:
+        place = Path(self.run.text())
+        found, kind = recognise(place), kind_of(place)
+        if found is None and kind is None:
             self.recognised.setText("Not recognised: choose below what it is, and name its files.")
+            return
+        if found is None:
+            self.kind.setCurrentIndex(self.kind.findData(kind))
+            self._kind_chosen()
+            self.recognised.setText(f"This is {source_class(str(kind)).title}: say below what it cannot say itself.")
             return
         self.recognised.setText(f"Recognised: {found.title}.")
         self.kind.setCurrentIndex(self.kind.findData(found.kind))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from napari_pixelgene.pipeline.sources.base import Source
+from napari_pixelgene.pipeline.sources.folders import zarr_attributes
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.anndata import Choice, Coordinates, Shape, anndata_pixel_size, read_anndata
 
@@ -39,6 +40,13 @@ class AnnDataSource(Source):
         None, description="What a unit covers: disk, square or point; left out: Visium's where uns tells, else a point."
     )
     size_um: float | None = Field(None, gt=0, description="Diameter of a disk or side of a square in µm.")
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        """An .h5ad file, or a Zarr folder that says so; what its positions are, a person must say."""
+        if path.is_file():
+            return path.suffix.lower() == ".h5ad"
+        return zarr_attributes(path).get("encoding-type") == "anndata"
 
     def files(self) -> dict[str, Path]:
         """The one file or folder."""

@@ -79,3 +79,8 @@ class Source(Section):
         """The source that a file or folder is, seen by its names and first bytes; None where it is none, or where
         a person must say more. Quick, and never an error."""
         return None
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        """Whether it is of this kind, though a person may have to say more. Quick, and never an error."""
+        return cls.recognise(path) is not None

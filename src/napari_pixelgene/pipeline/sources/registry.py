@@ -42,6 +42,11 @@ def source_from(plain: Mapping[str, Any]) -> Source:
     return source_class(str(values.pop("kind"))).make(values)
 
 
+def kind_of(path: Path) -> str | None:
+    """The kind of a run's file or folder, also where a person must say more about it; None where no kind claims it."""
+    return next((kind for kind in SOURCES if source_class(kind).claims(path)), None)
+
+
 def recognise(path: Path) -> Source | None:
     """What kind of run a file or folder is; None where no kind claims it."""
     found = (source_class(kind).recognise(path) for kind in SOURCES)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field
 
 from napari_pixelgene.pipeline.sources.base import SlideFile, Source
+from napari_pixelgene.pipeline.sources.folders import zarr_attributes
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.anndata import Coordinates, Shape
 from napari_pixelgene.readers.spatialdata import Choice, find_files, find_image, read_spatialdata
@@ -45,6 +46,11 @@ class SpatialDataSource(Source):
     shape: Shape | None = Field(None, description="What a unit covers: disk, square or point; left out: as drawn.")
     size_um: float | None = Field(None, gt=0, description="Diameter of a disk or side of a square in µm.")
     min_qv: float = Field(20.0, ge=0, description="Points of lower quality (qv) are left out, where they state one.")
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        """A Zarr folder that says so; which table and image, a person may have to say."""
+        return "spatialdata_attrs" in zarr_attributes(path)
 
     def files(self) -> dict[str, Path]:
         """The folders of the elements that are read."""
