@@ -124,6 +124,8 @@ def test_a_moved_run_is_found_again_among_its_sisters(tmp_path: Path, arrays_run
     old.rename(new)
     found = relink_files(store, new)
     square = new / "binned_outputs" / "square_016um"
+    one = VisiumHdSource(bundle=square)
+    assert VisiumHdSource(bundle=old).moved(one.files()) == one
     assert {path.parent for path in found.values()} == {square, square / "spatial"}
     capture = require_capture(store)
     again = reopen(store, capture).units
