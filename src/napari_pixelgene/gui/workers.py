@@ -33,7 +33,13 @@ class Task(QObject):
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
-        return bool(self._worker.is_running)
+        return self._worker is not None and bool(self._worker.is_running)
+
+    def let_go(self) -> None:
+        """It has ended: the worker's signal holds whoever asked, who holds this, and no collector sees that circle."""
+        if self._worker is not None:
+            self._worker.returned.disconnect()
+            self._worker = None
 
     def cancel(self) -> None:
         """Let it stop at its next event."""
@@ -73,6 +79,7 @@ def start(
 
     def ended(result: tuple[_Outcome, list[Note]]) -> None:
         outcome, notes = result
+        task.let_go()
         if task.cancelled or _gone(owner):
             return
         if heard is not None:
