@@ -64,6 +64,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "spots": ShapesModel.parse(XY, geometry=0, radius=4.0, index=SHAPES, transformations=dict(twice)),
         "bins": outlines(squares(8.0)),
         "turned": outlines(squares(8.0, 0.4)),
+        "uneven": outlines([squares(8.0 + i)[i] for i in range(4)]),
+        "long": outlines([shapely.box(x - 2, y - 8, x + 2, y + 8) for x, y in XY]),
         "cells": outlines([shapely.Point(x, y).buffer(3 + i, quad_segs=4) for i, (x, y) in enumerate(XY)]),
         "stretched": ShapesModel.parse(
             XY, geometry=0, radius=4.0, index=SHAPES, transformations={"global": Scale([2, 3], ("x", "y"))}
@@ -136,7 +138,13 @@ def test_an_image_of_the_store_makes_them_its_pixels(store: Path) -> None:
 
 @pytest.mark.parametrize(
     ("region", "shape", "size", "words"),
-    [("bins", "square", 16.0, ""), ("turned", "square", 16.0, "turned"), ("cells", "point", 0.0, "different form")],
+    [
+        ("bins", "square", 16.0, ""),
+        ("turned", "square", 16.0, "taken as upright"),
+        ("cells", "point", 0.0, "different form"),
+        ("uneven", "point", 0.0, "different form"),
+        ("long", "point", 0.0, "different form"),
+    ],
 )
 def test_outlines_become_squares_where_they_are(store: Path, region: str, shape: str, size: float, words: str) -> None:
     units, told = units_of(store, table=f"t_{region}", coordinates="stage_um")

@@ -223,7 +223,8 @@ def _outlines(file: Path, ids: Array, outlines: Array, on_event: OnEvent) -> Pla
     side = np.sqrt(np.median(area))
     four = shapely.get_num_coordinates(outlines) == 5
     equal = np.abs(area - side**2) <= 2 * _SQUARE * side**2
-    if not (four & equal).all():
+    square = np.abs(shapely.length(outlines) - 4 * side) <= 2 * _SQUARE * 4 * side
+    if not (four & equal & square).all():
         text = f"{file.parent.name}: outlines of different form are taken as points at their centroids."
         on_event(Note(text, "info", _STAGE))
         return Places(ids, xy, "point", 0.0)
