@@ -31,7 +31,8 @@ Batches = Callable[[Mapping[int, Kind]], Iterator[pa.RecordBatch]]
 
 LARGEST_COUNT = np.iinfo(np.int32).max
 _BATCH_ROWS, _BATCH_CELLS = 500_000, 4_000_000
-_BLOCK_BYTES = 1 << 24
+# pyarrow reads some thirty blocks ahead.
+_BLOCK_BYTES = 1 << 22
 _TYPES: Mapping[Kind, Any] = {"number": pa.float64(), "text": pa.dictionary(pa.int32(), pa.string())}
 _SEPARATORS = ("\t", ",", ";")
 _UNREADABLE = (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error)

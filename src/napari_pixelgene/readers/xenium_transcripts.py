@@ -39,7 +39,8 @@ _NAME, _X, _Y, _QV = "feature_name", "x_location", "y_location", "qv"
 _IS_GENE, _CATEGORY = "is_gene", "codeword_category"
 _GENE_CATEGORY = "_gene"  # predesigned_gene, custom_gene
 _BATCH_ROWS = 500_000
-_BLOCK_BYTES = 1 << 24
+# pyarrow reads some thirty blocks ahead.
+_BLOCK_BYTES = 1 << 22
 _TYPES = {_NAME: pa.string(), _X: pa.float64(), _Y: pa.float64(), _QV: pa.float32(), _IS_GENE: pa.bool_()}
 _STAGE = "transcripts"
 
