@@ -65,6 +65,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bins": outlines(squares(8.0)),
         "turned": outlines(squares(8.0, 0.4)),
         "uneven": outlines([squares(8.0 + i)[i] for i in range(4)]),
+        "skewed": outlines([*squares(8.0)[:3], shapely.Polygon([(0, 0), (8, 0), (12, 48**0.5), (4, 48**0.5)])]),
         "long": outlines([shapely.box(x - 2, y - 8, x + 2, y + 8) for x, y in XY]),
         "cells": outlines([shapely.Point(x, y).buffer(3 + i, quad_segs=4) for i, (x, y) in enumerate(XY)]),
         "stretched": ShapesModel.parse(
@@ -143,6 +144,7 @@ def test_an_image_of_the_store_makes_them_its_pixels(store: Path) -> None:
         ("turned", "square", 16.0, "taken as upright"),
         ("cells", "point", 0.0, "different form"),
         ("uneven", "point", 0.0, "different form"),
+        ("skewed", "point", 0.0, "different form"),
         ("long", "point", 0.0, "different form"),
     ],
 )
