@@ -1,6 +1,6 @@
 # Every target sets up what it needs in .venv; the second time that costs nothing.
 # PYTHON names an interpreter to build with; ARGS goes to pytest, pixelgene demo or a benchmark.
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint docs bench clean
 SHELL := bash
 export PYTHON
 ARGS ?=
@@ -24,8 +24,12 @@ lint: setup
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/python -m pytest -q tests/test_house.py
 
+# The site, in docs/_build; a warning, such as a link that leads nowhere, is an error. Nothing is fetched.
+docs: setup
+	.venv/bin/python -m sphinx -q -W --keep-going -n -b html -d build/docs -c docs . docs/_build
+
 bench: setup
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; .venv/bin/python $$file $(ARGS); done
 
 clean:
-	rm -rf .venv .venv-headless .venv-peers build dist demo
+	rm -rf .venv .venv-headless .venv-peers build dist demo docs/_build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import napari_pixelgene
 from napari_pixelgene.cli import main as command
@@ -23,7 +25,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(DOCS.glob("*.md"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
-LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+LINK = re.compile(r"(?<!!)\[(?:[^\]]|!\[[^\]]*\]\([^)]*\))+\]\(([^)]+)\)")
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -50,23 +53,97 @@ def blocks(language: str) -> list[Any]:
 # Links
 
 
-def anchors(page: Path) -> set[str]:
-    """The headings of a page as a link names them."""
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """The headings of a page as a link names them; the second of two alike gets a number, on GitHub and on the site."""
     heads = re.findall(r"^#+ (.+)$", prose(page), re.M)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+    names = [re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads]
+    return frozenset(f"{name}-{n}" if (n := names[:i].count(name)) else name for i, name in enumerate(names))
+
+
+def lost_links(page: Path) -> list[str]:
+    """Links of a page that lead nowhere. Nothing is asked of the network: an address is only looked at."""
+    return [target for target in LINK.findall(prose(page)) if not leads_somewhere(page, target)]
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    if ":" in target.partition("#")[0]:
+        return bool(re.fullmatch(r"https://[\w-]+(\.[\w-]+)+(/[\w.~%+/-]*)?(#[\w-]+)?", target))
+    place, _, anchor = target.partition("#")
+    other = (page.parent / place).resolve() if place else page
+    inside = other.is_relative_to(ROOT) and other.exists()
+    return inside and (not anchor or (other.suffix == ".md" and anchor in anchors(other)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_somewhere(page: Path) -> None:
-    lost = []
-    for target in LINK.findall(prose(page)):
-        place, _, anchor = target.partition("#")
-        if place.startswith("https://"):
-            continue
-        other = (page.parent / place).resolve() if place else page
-        if not other.exists() or (anchor and anchor not in anchors(other)):
-            lost.append(target)
-    assert not lost
+    assert not lost_links(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_are_written_so_that_they_are_checked(page: Path) -> None:
+    """Neither HTML nor links by reference, which the tests above would not see; addresses are links or code."""
+    bare = CODE.sub("", prose(page))
+    assert not re.findall(r"<\s*(?:a|img)\b|^\[[^\]]+\]:|\]\[[^\]]*\]", bare, re.M | re.I)
+    assert not re.findall(r"(?<![(\w])https?://", bare)
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["gone.md", "index.md#no-such-heading", "#nowhere", "http://example.org", "https://example", "../../", "conf.py#a"],
+)
+def test_a_dead_link_would_be_seen(link: str) -> None:
+    assert not leads_somewhere(DOCS / "faq.md", link)
+    assert leads_somewhere(DOCS / "faq.md", "https://example.org/a/b.html#c")
+
+
+# Pictures
+
+
+def agreed_pictures() -> set[str]:
+    """What docs/pictures/README.md lists: a test of the window takes them."""
+    return set(re.findall(r"^\| `([\w-]+\.png)` \|", text(DOCS / "pictures" / "README.md"), re.M))
+
+
+def test_pages_show_the_pictures_that_are_agreed() -> None:
+    shown = [(page, *found) for page in PAGES for found in PICTURE.findall(prose(page))]
+    assert all(words.strip() for _, words, _ in shown), "a picture without words says nothing to who cannot see it"
+    assert all((page.parent / target).parent == DOCS / "pictures" for page, _, target in shown)
+    assert {Path(target).name for _, _, target in shown} == agreed_pictures()
+
+
+def test_pictures_are_pictures() -> None:
+    there = sorted((DOCS / "pictures").glob("*.png"))
+    assert {each.name for each in there} <= agreed_pictures()
+    assert all(each.read_bytes().startswith(b"\x89PNG\r\n") for each in there)
+
+
+# The site
+
+
+def site() -> types.ModuleType:
+    """docs/conf.py as a module; it needs no sphinx."""
+    spec = importlib.util.spec_from_file_location("conf", DOCS / "conf.py")
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_side_bar_holds_every_page_of_the_site() -> None:
+    conf = site()
+    listed = re.findall(r"^(?!:|```)(\S+)$", conf.side_bar(text(DOCS / "index.md")), re.M)
+    pages = {p.resolve() for pattern in conf.include_patterns for p in ROOT.glob(pattern)} - {DOCS / "index.md"}
+    assert {(DOCS / f"{name}.md").resolve() for name in listed} == pages
+
+
+def test_a_picture_that_is_not_taken_yet_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = site()
+    monkeypatch.setattr(conf, "ROOT", tmp_path)
+    (tmp_path / "docs" / "pictures").mkdir(parents=True)
+    (tmp_path / "docs" / "pictures" / "there.png").write_bytes(b"")
+    page = "a\n![x](pictures/there.png)\n![y](pictures/gone.png)\nb\n"
+    assert conf.without_missing_pictures(page) == "a\n![x](pictures/there.png)\nb\n"
 
 
 def test_every_page_is_in_the_index() -> None:
@@ -217,6 +294,67 @@ def test_every_public_name_is_explained() -> None:
     assert explained >= set(napari_pixelgene.__all__) - {"__version__"}
 
 
+# Words on the screen
+
+WINDOW_PAGES = [DOCS / "first-steps.md", DOCS / "my-data.md", DOCS / "faq.md"]
+# Bold, and no button: how a part of a page begins.
+PARTS = {
+    "You have", "Clicks.", "Command.", "What can go wrong.",
+    "Learn from both", "Learn from one, score on the other", "Learn from one, predict the other",
+}  # fmt: skip
+
+
+def manifest() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(text(ROOT / "napari.yaml"))
+    return found
+
+
+def plain(label: str) -> str:
+    """A label without the mark of its key and without what a program fills in around it."""
+    return label.replace("&&", "\0").replace("&", "").replace("\0", "&").strip()
+
+
+@cache
+def on_the_screen() -> frozenset[str]:
+    """Every text that stands in the window's code, the titles of sources, and the labels of their forms."""
+    package = ROOT / "src" / "napari_pixelgene"
+    trees = [ast.parse(text(file)) for file in (package / "gui").rglob("*.py")]
+    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    said = {plain(node.value) for node in nodes if isinstance(node.value, str)}
+    from napari_pixelgene.pipeline.sources.registry import SOURCES, source_class
+
+    sources = [source_class(kind) for kind in SOURCES]
+    fields = {field for source in sources for field in source.model_fields}
+    labels = {label_of(field) for field in fields}
+    return frozenset(said | labels | {source.title for source in sources} | {manifest()["display_name"]})
+
+
+def label_of(field: str) -> str:
+    """As the window's forms write a field (gui/forms.py, which a machine without a screen cannot import)."""
+    words = field.replace("_um2", " (µm²)").replace("_um", " (µm)").replace("_px", " (px)").replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+@pytest.mark.parametrize("page", WINDOW_PAGES, ids=named)
+def test_bold_words_are_on_the_screen(page: Path) -> None:
+    bold = set(re.findall(r"\*\*([^*]+)\*\*", CODE.sub("", prose(page)).replace("\n", " "))) - PARTS
+    assert {re.sub(r"\s+", " ", each).rstrip(":") for each in bold} <= on_the_screen()
+
+
+def test_a_button_that_is_not_there_would_be_seen() -> None:
+    assert "Find it" in on_the_screen() and "H&E" in on_the_screen() and "Align by itself" not in on_the_screen()
+
+
+def test_menus_in_sentences_are_those_of_the_manifest() -> None:
+    parts = manifest()["contributions"]
+    widgets = {each["display_name"] for each in parts["widgets"]}
+    said = [re.sub(r"\s+", " ", found) for page in PAGES for found in re.findall(r"\*([^*]+ ▸ [^*]+)\*", prose(page))]
+    ours = {each.split(" ▸ ")[2] for each in said if each.startswith(f"Plugins ▸ {manifest()['display_name']} ▸ ")}
+    assert ours and ours <= widgets
+    samples = " ".join(each["display_name"] for each in parts["sample_data"])
+    assert {e.split(" ▸ ")[3] for e in said if e.startswith("File ▸ Open Sample ▸ PixelGene ▸")} <= {samples}
+
+
 # Names in sentences
 
 PLACES = (ROOT, ROOT / "src" / "napari_pixelgene", DOCS)
@@ -286,7 +424,8 @@ def test_what_is_not_there_is_still_not_there() -> None:
     assert all(f"`{name}`" in missing for name in available_encoders())
     runs = ["xenium", "visium", "visium-hd", "st", "cosmx", "prefix", "table", "anndata", "spatialdata"]
     assert [name for name, _ in command._IMPORTS] == [*runs, "image"]
-    assert "widgets" not in text(ROOT / "napari.yaml") and "no docks" in missing
+    docks = {each["display_name"] for each in manifest()["contributions"]["widgets"]}
+    assert docks == {"All four docks", "Section", "Register", "Run", "Genes"} and "docks" not in missing
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
