@@ -122,7 +122,12 @@ class Browser:
 
     def set_look(self, look: Look) -> None:
         """Other contrast or colours, for this gene and those to come."""
-        self.look, self.by_hand = look, None
+        self.look = look
+        self.draw_by_hand(None)
+
+    def draw_by_hand(self, limits: Limits | None) -> None:
+        """Limits for this gene alone, as a person draws them with napari's own slider; None: those of the look."""
+        self.by_hand = limits
         with self._quietly():
             self._paint()
         self._tell()

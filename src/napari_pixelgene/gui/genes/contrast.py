@@ -6,12 +6,21 @@ from dataclasses import replace
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QDoubleRangeSlider
 
 from napari_pixelgene.gui.genes.looks import COLORMAPS, Limits, Look
 
-_MODES = ("each gene", "same for all")
+_MODES = ("each gene", "all genes")
 _TIPS = (
     "Each gene is spread over its own values, from one percentile to another: good for seeing where a gene is high.",
     "The same limits for every gene: good for comparing how much of two genes there is.",
@@ -42,9 +51,6 @@ class ContrastBox(QWidget):
         self._pages = QStackedWidget()
         self._pages.addWidget(_beside(self.slider, self.says))
         self._pages.addWidget(_beside(QLabel("from"), self.low, QLabel("to"), self.high))
-        for combo in (self.mode, self.colours):
-            combo.setMinimumContentsLength(6)
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._limits: Limits = (0.0, 1.0)
         self._linked = True
         self._lay_out()
@@ -123,8 +129,6 @@ def _number() -> QDoubleSpinBox:
     box.setRange(0.0, 1e6)
     box.setDecimals(3)
     box.setKeyboardTracking(False)
-    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)  # ↑ and ↓ step; a narrow dock has room for digits
-    box.setMinimumWidth(60)
     return box
 
 
@@ -133,6 +137,8 @@ def _beside(*widgets: QWidget) -> QWidget:
     row = QHBoxLayout(holder)
     row.setContentsMargins(0, 0, 0, 0)
     for widget in widgets:
+        if isinstance(widget, QComboBox | QDoubleSpinBox):  # they share the width there is, and ask for none
+            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         row.addWidget(widget, 0 if isinstance(widget, QLabel) else 1)
     return holder
 

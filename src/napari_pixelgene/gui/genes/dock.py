@@ -20,6 +20,7 @@ from napari_pixelgene.gui.genes.table import GeneTableView
 from napari_pixelgene.gui.session import on
 from napari_pixelgene.gui.workers import Task, start
 
+_LINKED = "The same number has the same colour in both: change the contrast of one, and the other follows."
 _NOTHING_OPEN = "No section is open. Open one, and its gene maps are listed here."
 _NO_MAPS = "This section has no predicted maps yet. Train a model, or predict with one you have, and they appear here."
 
@@ -45,8 +46,7 @@ class GenesDock(Dock):
         self.runs.setToolTip("Whose maps are shown.")
         self.predicted, self.measured = QCheckBox("&predicted"), QCheckBox("&measured")
         self.predicted.setToolTip("Show what the model expects in each square.")
-        self.linked = QCheckBox("&linked")
-        self.linked.setToolTip("Measured and predicted with the same colours for the same number.")
+        self.linked = QCheckBox("&same colours for both")
         self.table, self.pins, self.contrast = GeneTableView(), PinList(), ContrastBox()
         self.pinned_heading = heading("Pinned")
         self.sentence, self.here = words("", "about-gene"), words("", "at-cursor")
@@ -59,7 +59,8 @@ class GenesDock(Dock):
         for part in (self.runs, self.search, self.table, self.sentence, self.pinned_heading, self.pins):
             self.body.addWidget(part)
         self.body.setStretchFactor(self.table, 1)
-        self.body.addLayout(row(self.predicted, self.measured, self.linked))
+        self.body.addLayout(row(self.predicted, self.measured))
+        self.body.addWidget(self.linked)
         self.body.addWidget(self.contrast)
         self.body.addWidget(self.here)
         help_line = words(SMOOTHER, "smoother")
@@ -199,7 +200,7 @@ class GenesDock(Dock):
         self.measured.setChecked(measured)
         self.linked.setChecked(browser.look.linked)
         allow(self.measured, self._why_not_measured(), "Show what was counted, over the map.")
-        allow(self.linked, "" if measured and predicted else "Show both maps first.", self.linked.toolTip())
+        allow(self.linked, "" if measured and predicted else "Show both maps first.", _LINKED)
         self.contrast.set_value(browser.look)
         self.contrast.show_limits(browser.limits(), browser.maps.unit)
         self.sentence.setText(self.beside.about(browser.gene))

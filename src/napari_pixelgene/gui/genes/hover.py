@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # A mouse that moves is read so often; reading a chunk takes a few milliseconds, once a chunk.
 _EVERY_MS = 50
 _SIDE = 512
+# Between napari's words in the status bar and ours; and what napari says where there is nothing to say.
+_MARK, _IDLE = "  ·  ", "Ready"
 
 
 class PointReader:
@@ -52,7 +54,6 @@ class Hover(QObject):
         self._readers: dict[str, tuple[Any, PointReader]] = {}
         self._yx_um: tuple[float, float] | None = None
         self._line, self._napari_says = "", self._viewer.status
-        self._written: Any = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_EVERY_MS)
@@ -115,19 +116,19 @@ class Hover(QObject):
     # napari writes the status bar itself whenever the mouse moves; ours stands behind its words
 
     def _napari_said(self, event: Any) -> None:
-        if event.value != self._written:  # our own words come back as an event, some turns later
+        if _MARK not in str(event.value):  # our own words come back as an event, some turns later
             self._napari_says = event.value
-            self._write()
+            if event.value != _IDLE:
+                self._write()
 
     def _write(self) -> None:
-        says = self._napari_says
-        if not self._line or says == "Ready":
+        if not self._line:
             return
+        says = self._napari_says
         if isinstance(says, dict):
-            self._written = {**says, "coordinates": f"{says.get('coordinates', '')}  ·  {self._line}"}
+            self._viewer.status = {**says, "coordinates": f"{says.get('coordinates', '')}{_MARK}{self._line}"}
         else:
-            self._written = f"{says}  ·  {self._line}"
-        self._viewer.status = self._written
+            self._viewer.status = f"{'' if says == _IDLE else says}{_MARK}{self._line}"
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -63,7 +63,7 @@ class GeneRows:
         if np.isnan(value):
             return "–"
         if column == TOTAL:
-            return f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:,.1f} M"
+            return _short(value)
         return f"{round(value, 2) + 0.0:.2f}"  # never "-0.00"
 
     def tip(self, row: int, column: int) -> str:
@@ -73,7 +73,10 @@ class GeneRows:
             return symbol if identifier == symbol else f"{symbol} · {identifier}"
         if column in (HELD_OUT, CONTROL) and np.isnan(self.value(row, column)):
             return "This gene was not scored." if self.scored else NOT_SCORED
-        return NOT_COUNTED if column == TOTAL and np.isnan(self.value(row, column)) else TIPS[column]
+        if column == TOTAL:
+            value = self.value(row, column)
+            return NOT_COUNTED if np.isnan(value) else f"{value:,.0f} counts over the whole section"
+        return TIPS[column]
 
     def order(self, text: str, column: int, descending: bool, pins: Collection[str] = ()) -> IntArray:
         """The rows that a search finds: the symbol itself, then symbols that begin with it, then those that hold it,
@@ -104,6 +107,13 @@ class GeneRows:
         if self._lower is None:
             self._lower = [s.lower() for s in self.genes.symbols], [i.lower() for i in self.genes.ids]
         return self._lower
+
+
+def _short(count: float) -> str:
+    """A count in few digits: 7,420, 402 k, 1.9 M."""
+    if count < 1e4:
+        return f"{count:,.0f}"
+    return f"{count / 1e3:.0f} k" if count < 999_500 else f"{count / 1e6:,.1f} M"
 
 
 def _rank(text: str, symbol: str, identifier: str) -> int:

@@ -17,7 +17,7 @@ _ROLE = Qt.ItemDataRole
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 # Room for these, the arrow of the sorted column included.
-_WIDEST = {HELD_OUT: "held-out r ▾", CONTROL: "chance ▾", TOTAL: "000,000 ", PIN: "★ ▾"}
+_WIDEST = {HELD_OUT: "held-out r ▾▾", CONTROL: "chance ▾", TOTAL: "total ▾", PIN: "★"}
 Index = QModelIndex | QPersistentModelIndex
 
 
