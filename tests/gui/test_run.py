@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from napari.components import ViewerModel
@@ -349,3 +351,38 @@ def test_a_folder_of_slides_is_queued_and_ends_in_a_table(dock, qtbot, program, 
     assert cells == [["a.ome.tif", "✓ 1:05", "12.3"], ["b.ome.tif", "✗ failed", ""]]
     assert dock.queue.table.item(1, 0).toolTip() == "It is torn. Scan it again."
     assert dock.queue.told.text().startswith("1 of 2 slides predicted, 1 failed")
+
+
+def test_what_it_costs_is_said_before_it_is_started(dock, qtbot, monkeypatch) -> None:
+    line = dock.cost.line
+    qtbot.waitUntil(lambda: bool(line.text()), timeout=5000)
+    assert re.fullmatch(r"(About|A few) .+ · [\d.]+ [MG]B memory · [\d.]+ [kMG]B on disk", line.text())
+    assert re.search(r"held-out blocks \(.+ more\)", dock.options.score.text()) and dock.cost.warnings.isHidden()
+    before = line.text()
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**20))
+    form = dock.options.forms["pixel2gene"]
+    form.widget("epochs").value = 50 * form.value().epochs
+    qtbot.waitUntil(lambda: line.text() != before, timeout=5000)
+    assert "and 1 MB are free" in dock.cost.warnings.text()
+    dock.options.genes.set_spec("file:/nowhere/genes.txt")
+    qtbot.waitUntil(lambda: "/nowhere/genes.txt" in dock.cost.warnings.text(), timeout=5000)
+    assert line.isHidden()
+
+
+def test_a_real_run_ends_in_maps_over_the_slide(dock, qtbot, section) -> None:
+    pick(dock.options.model, "ridge")
+    dock.options.general._groups["folds"].widget("block_um").value = 150
+    dock.options.score.setChecked(False)
+    settled(qtbot, dock)
+    qtbot.mouseClick(dock.run, LEFT)
+    job = dock.progress.running
+    qtbot.waitUntil(lambda: dock.progress.running is None, timeout=60_000)
+    assert dock.progress.story.state == "done", dock.progress.fault.text
+    assert [line.stage for line in dock.progress.story.lines if line.stage in ("features", "fit", "predict")] == [
+        "features", "fit", "predict",
+    ]  # fmt: skip
+    assert job.result()["predicted"] == [str(section)]
+    layer = dock.session.layer("map")
+    assert layer.metadata["napari_pixelgene"]["run"] == "ridge-1" and layer.visible
+    qtbot.waitUntil(lambda: [row.name for row in dock.runs.rows] == ["ridge-1"], timeout=5000)
+    assert dock.runs.rows[0].sign == "✓" and dock.name.text() == "ridge-2"

@@ -16,6 +16,7 @@ from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.run.candidates import Candidate, candidates
 from napari_pixelgene.gui.run.choices import Choices, common_genes, suggested_name, taken_names, toml_of, why_not
 from napari_pixelgene.gui.run.closing import ClosingQuestion, window_of
+from napari_pixelgene.gui.run.cost_line import CostLine
 from napari_pixelgene.gui.run.engine import Engine, load_engine
 from napari_pixelgene.gui.run.history import Row, choices_again, run_of, same_unfinished, table_of
 from napari_pixelgene.gui.run.options_box import Fold, OptionsBox
@@ -46,6 +47,7 @@ class RunDock(Dock):
         self.name = QLineEdit()
         self.run = button("Run", self._run)
         self.why = words("", "why-not")
+        self.cost = CostLine()
         self.progress = ProgressBox()
         self.runs = RunsPart(self.session)
         self.queue, self.queue_fold = QueueBox(self.session), Fold("Predict a folder of slides…")
@@ -96,6 +98,7 @@ class RunDock(Dock):
         self.options = OptionsBox(engine)
         self._options_place.addWidget(self.options)
         self.options.changed.connect(self._settle.start)
+        self.cost.told.connect(self.options.show_cost)
         self.refresh()
 
     def _not_loaded(self, error: BaseException) -> None:
@@ -149,10 +152,13 @@ class RunDock(Dock):
         self.why.setVisible(bool(why))
 
     def _why_not(self) -> str:
+        """Why it cannot be run, having asked what it will cost."""
         try:
             choices = self.choices()
         except PixelGeneError as error:
+            self.cost.ask(None)
             return str(error)
+        self.cost.ask(choices if choices.train else None)
         places = {path.resolve() for path in choices.sections()}
         busy = next((job for job in jobs.running() if places & set(job.sections)), self.progress.running)
         if busy is not None:
@@ -215,6 +221,7 @@ class RunDock(Dock):
             self.queue_fold.head.setChecked(True)
             self.queue.show_results(file)
         self.runs.look()
+        self.cost.ask(None)  # what is finished now costs nothing
         self.refresh()
 
     def _renew(self, run: str) -> None:
@@ -258,6 +265,7 @@ class RunDock(Dock):
         self.body.addWidget(self.sections)
         self.body.addLayout(self._options_place)
         self.body.addLayout(form)
+        self.body.addWidget(self.cost)
         self.body.addWidget(self.why)
         self.body.addLayout(row(self.run))
         self.body.addWidget(self.progress)

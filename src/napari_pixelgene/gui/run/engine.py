@@ -39,7 +39,7 @@ def load_engine(on_event: Callable[[Any], None]) -> Engine:
     """Import the members and look for a graphics card."""
     from napari_pixelgene.encoders.registry import available_encoders
     from napari_pixelgene.models.registry import available_models
-    from napari_pixelgene.pipeline import config  # noqa: F401 - so that pressing Run does not wait for it
+    from napari_pixelgene.pipeline import config, estimating, queueing  # noqa: F401 - no press of a button waits for it
 
     models = tuple(_tried(name, _model) for name in available_models())
     encoders = tuple(_tried(name, _encoder) for name in available_encoders())

@@ -15,6 +15,7 @@ from napari_pixelgene.gui.run.engine import Engine, Member
 from napari_pixelgene.gui.run.genes_box import GenesBox
 
 if TYPE_CHECKING:
+    from napari_pixelgene.pipeline.estimating import Estimate
     from napari_pixelgene.pipeline.learning import FitSettings
 
 
@@ -75,6 +76,14 @@ class OptionsBox(QWidget):
         """Say whether the chosen encoder's features are there, naming the sections where they are not."""
         lacking = ", ".join(missing)
         self.needs.setText(f"needs: features (made first for {lacking})" if lacking else "needs: features ✓")
+
+    def show_cost(self, found: Estimate) -> None:
+        """Say how much of the time is for the scores."""
+        from napari_pixelgene.pipeline.estimating import duration_in_words
+
+        seconds = found.parts.get("evaluate")
+        if seconds is not None:
+            self.score.setText(f"Score on held-out blocks ({duration_in_words(seconds)} more)")
 
     def _lay_out(self) -> None:
         form = QFormLayout()

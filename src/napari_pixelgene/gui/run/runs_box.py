@@ -60,6 +60,7 @@ class RunsBox(QWidget):
             item = QTreeWidgetItem([f"{each.sign} {each.name}", each.score or "–", each.took, each.model])
             item.setToolTip(0, f"{each.name}: {STATES[each.state]}")
             item.setToolTip(1, each.verdict or "It was not scored on held-out blocks.")
+            item.setToolTip(3, each.model)
             self.list.addTopLevelItem(item)
             if each.name == before:
                 self.list.setCurrentItem(item)
@@ -117,8 +118,10 @@ class RunsBox(QWidget):
         assert header is not None
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for place in (1, 2, 3):
+        for place in (1, 2):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(3, QHeaderView.ResizeMode.Fixed)
+        header.resizeSection(3, 56)  # names of runs say it mostly; the whole is in the tooltip
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.none)

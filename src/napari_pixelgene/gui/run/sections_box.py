@@ -125,4 +125,4 @@ class _Elided(QLabel):
 
     def resizeEvent(self, event: object) -> None:
         """Cut it to the width there is."""
-        self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, self.width()))
+        self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, self.width() - 8))
