@@ -114,7 +114,7 @@ def _stream(layout: Layout, genes: GeneTable, um: float) -> Iterator[TranscriptB
     for rows in _batches(layout):
         known = [genes.index(name) if name in genes else -1 for name in rows.names]
         gene = np.array([*known, -1], dtype=np.int32)[rows.code]
-        keep = (gene >= 0) & (rows.count > 0)
+        keep = gene >= 0
         yield from _molecules(rows.xy[keep] * um, gene[keep], rows.count[keep])
 
 
