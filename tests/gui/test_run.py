@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QMainWindow, QPushButton
 
 from napari_pixelgene import jobs
 from napari_pixelgene.gui import recent
@@ -386,3 +386,41 @@ def test_a_real_run_ends_in_maps_over_the_slide(dock, qtbot, section) -> None:
     assert layer.metadata["napari_pixelgene"]["run"] == "ridge-1" and layer.visible
     qtbot.waitUntil(lambda: [row.name for row in dock.runs.rows] == ["ridge-1"], timeout=5000)
     assert dock.runs.rows[0].sign == "✓" and dock.name.text() == "ridge-2"
+
+
+def test_another_section_is_chosen_when_it_is_opened_and_a_run_on_the_first_goes_on(
+    dock, qtbot, program, section, tmp_path
+) -> None:
+    program(LEARNING + "time.sleep(2)\n" + DONE)
+    qtbot.mouseClick(dock.run, LEFT)
+    other = Path(shutil.copytree(section, tmp_path / "other.section.zarr"))
+    dock.session.open(other)
+    qtbot.waitUntil(lambda: dock.sections.train == (other,) == dock.sections.predict, timeout=3000)
+    settled(qtbot, dock)
+    assert not dock.run.isEnabled() and "'pixel2gene-1 on breast' is still running" in dock.why.text()
+    heard: list[str] = []
+    dock.session.changed.connect(heard.append)
+    ended(qtbot, dock)
+    assert heard == [] and dock.next.isHidden()  # nothing of what is open is new
+    assert dock.sections.train == (other,) and "Held-out r is 0.50" in dock.progress.said.text()
+
+
+def test_a_section_that_cannot_be_written_is_not_trained_on(dock, qtbot, section, monkeypatch) -> None:
+    monkeypatch.setattr("napari_pixelgene.store.section.may_write", lambda path: False)
+    dock.refresh()
+    qtbot.waitUntil(lambda: bool(dock.found[0].not_trained), timeout=3000)
+    settled(qtbot, dock)
+    assert dock.sections.train == () and not dock.run.isEnabled()
+    assert dock.why.text().startswith("breast cannot be trained on.")
+
+
+def test_without_a_section_the_dock_says_what_to_do(qtbot) -> None:
+    made = RunDock(ViewerModel())
+    qtbot.addWidget(made)
+    made.show()
+    assert made.state == "empty"
+    asked: list[str] = []
+    made.session.asked.connect(asked.append)
+    (to_section,) = [b for b in made.findChildren(QPushButton) if b.text() == "← Section" and b.isVisible()]
+    qtbot.mouseClick(to_section, LEFT)
+    assert asked == ["Section"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHeaderView, QPlainTextEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
@@ -13,6 +14,7 @@ from napari_pixelgene.gui.run.history import STATES, Row
 
 _COLUMNS = ("Run", "r (chance)", "Time", "Model")
 _LEAST, _MOST = 3, 8
+_ROOMY = 340
 
 
 class RunsBox(QWidget):
@@ -44,6 +46,13 @@ class RunsBox(QWidget):
         self.list.itemActivated.connect(lambda *_: self._tell("opened"))
         self._lay_out()
         self.show_rows([])
+
+    def resizeEvent(self, event: Any) -> None:
+        """In a narrow dock the model, which names of runs mostly say, makes room for them."""
+        super().resizeEvent(event)
+        header = self.list.header()
+        if header is not None:
+            header.resizeSection(3, 84 if self.width() >= _ROOMY else 36)
 
     @property
     def chosen(self) -> Row | None:
@@ -121,7 +130,6 @@ class RunsBox(QWidget):
         for place in (1, 2):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(3, QHeaderView.ResizeMode.Fixed)
-        header.resizeSection(3, 56)  # names of runs say it mostly; the whole is in the tooltip
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.none)
