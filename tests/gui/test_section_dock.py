@@ -124,6 +124,24 @@ def test_a_moved_slide_is_relinked_by_content(dock: SectionDock, section: Path, 
     assert not dialog.fault.text and not any("is not at" in text for text in dock.checks.texts)
 
 
+def test_a_section_whose_slide_moved_asks_for_it_when_opened(dock: SectionDock, section: Path, small_run, tmp_path):
+    from napari_pixelgene.gui.section.relink import RelinkDialog
+    from napari_pixelgene.pipeline.relinking import relink_files
+
+    own = tmp_path / "slide" / small_run.he.name
+    own.parent.mkdir()
+    shutil.copy(small_run.he, own)
+    relink_files(SectionStore.open(section), own, "he")
+    moved = tmp_path / "archive" / own.name
+    moved.parent.mkdir()
+    own.rename(moved)
+    dock.open_path(section)
+    dialog = dock.findChild(RelinkDialog)
+    assert dock.state == "empty" and dialog is not None and own.name in dialog.listed.text()
+    dialog.take(moved.parent)
+    assert dock.state == "full" and dock.session.store.path == section and not dock.fault.text
+
+
 def test_what_lies_off_the_tissue_is_shown(dock: SectionDock, section: Path):
     store = SectionStore.open(section)
     ensure_tissue(store)

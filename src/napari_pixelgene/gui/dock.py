@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 
 from napari_pixelgene.gui.faults import FaultBox
 from napari_pixelgene.gui.session import Session, on, session_of
+from napari_pixelgene.gui.wording import in_window
 
 EMPTY, LOADING, FULL, BROKEN = "empty", "loading", "full", "broken"
 NARROW = 320
@@ -77,7 +78,7 @@ class Dock(QWidget):
         while holder is not None and not isinstance(holder, QDockWidget):
             holder = holder.parent()
         if holder is not None:
-            holder.setWindowTitle(self.title)
+            _entitle(holder, self.title)
         super().showEvent(event)
 
     # States
@@ -155,7 +156,7 @@ class Notes(QLabel):
 
     def add(self, text: str, level: str = "info") -> None:
         """Show a line below the others."""
-        line = f"{'⚠' if level == 'warning' else 'ℹ'} {text}"
+        line = f"{'⚠' if level == 'warning' else 'ℹ'} {in_window(text)}"
         self._lines = [*(each for each in self._lines if each != line), line][-self._MOST :]
         self.setText("\n".join(self._lines))
         self.show()
@@ -168,6 +169,15 @@ class Notes(QLabel):
     def mousePressEvent(self, event: Any) -> None:
         """A click puts them away."""
         self.clear()
+
+
+def _entitle(holder: QDockWidget, title: str) -> None:
+    """Tab and title bar say the dock's name, whatever the menu entry was called that opened it."""
+    holder.setWindowTitle(title)
+    bar = holder.titleBarWidget()
+    for label in bar.findChildren(QLabel) if bar is not None else ():
+        if label.text().endswith("(PixelGene)"):
+            label.setText(f"{title} (PixelGene)")
 
 
 def _scrolled(layout: QLayout) -> QWidget:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButto
 
 from napari_pixelgene import __version__
 from napari_pixelgene.errors import Cancelled, PixelGeneError
+from napari_pixelgene.gui.wording import in_window
 
 
 class FaultBox(QFrame):
@@ -60,6 +61,7 @@ class FaultBox(QFrame):
 
     def say(self, problem: str, mend: str = "", details: str = "") -> None:
         """Show a sentence and its next step."""
+        problem, mend = in_window(problem), in_window(mend)
         self._text.setText(f"✗ {problem} {mend}".strip())
         self.details = f"napari-pixelgene {__version__}\n{problem}\n{mend}\n\n{details}".strip()
         self.show()

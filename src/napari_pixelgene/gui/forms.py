@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -21,10 +21,12 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QVBoxLayout, QWidget
 
+from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.settings import Section
 
 S = TypeVar("S", bound=Section)
 _LARGEST = 2**31 - 1
+_UNCHOSEN, _BY_ITSELF, _SEPARATOR = "choose…", "found by itself", ", "
 
 
 class SettingsForm(QWidget, Generic[S]):
@@ -50,12 +52,15 @@ class SettingsForm(QWidget, Generic[S]):
         if value is not None:
             self.set_value(value)
 
-    def value(self) -> S:
-        """The settings as they stand in the form."""
-        given = {name: _read(widget) for name, widget in self._fields.items()}
-        given = {name: read for name, read in given.items() if read is not None or not self._required(name)}
+    def value(self, beside: Mapping[str, Any] | None = None) -> S:
+        """The settings as they stand in the form; `beside` holds those that were left out of it."""
+        given = {name: self._given(name, widget) for name, widget in self._fields.items()}
+        missing = [name for name, read in given.items() if read is None and self.kind.model_fields[name].is_required()]
+        if missing:
+            field = self.kind.model_fields[missing[0]]
+            raise SettingsError(f"“{_label(missing[0], field)}” is not given.", field.description or "")
         groups = {name: group.value().model_dump() for name, group in self._groups.items()}
-        return self.kind.make({**self._base, **given, **groups})
+        return self.kind.make({**self._base, **given, **groups, **(beside or {})})
 
     def set_value(self, value: S) -> None:
         """Show these settings."""
@@ -69,8 +74,14 @@ class SettingsForm(QWidget, Generic[S]):
         """The widget of a field."""
         return self._fields[name]
 
-    def _required(self, name: str) -> bool:
-        return self.kind.model_fields[name].is_required()
+    def _given(self, name: str, widget: Widget) -> Any:
+        """What stands in a field; an empty one is the default."""
+        field = self.kind.model_fields[name]
+        read = _read(widget)
+        if read is None:
+            return None if field.is_required() else field.get_default(call_default_factory=True)
+        is_many = get_origin(_without_none(field.annotation)) is tuple
+        return tuple(each.strip() for each in str(read).split(_SEPARATOR.strip()) if each.strip()) if is_many else read
 
     def _add(self, name: str, field: FieldInfo, form: QFormLayout, column: QVBoxLayout) -> None:
         kind = _without_none(field.annotation)
@@ -78,7 +89,7 @@ class SettingsForm(QWidget, Generic[S]):
             group = SettingsForm(kind, field.get_default(call_default_factory=True) or kind())
             group.changed.connect(self.changed)
             self._groups[name] = group
-            box = QGroupBox(_label(name))
+            box = QGroupBox(_label(name, field))
             box.setToolTip(field.description or "")
             inside = QVBoxLayout(box)
             inside.addWidget(group)
@@ -88,7 +99,7 @@ class SettingsForm(QWidget, Generic[S]):
         if widget is not None:
             self._fields[name] = widget
             widget.changed.connect(lambda *_: self.changed.emit())  # type: ignore[attr-defined]
-            form.addRow(_label(name), widget.native)
+            form.addRow(_label(name, field), widget.native)
             form.labelForField(widget.native).setToolTip(field.description or "")
 
 
@@ -98,7 +109,11 @@ def _widget(name: str, field: FieldInfo, kind: Any) -> Widget | None:
     optional = kind is not field.annotation
     says: dict[str, Any] = {"name": name, "tooltip": field.description or ""}
     if get_origin(kind) is Literal:
-        return ComboBox(choices=list(get_args(kind)), value=default or get_args(kind)[0], **says)
+        # What a person must choose is not chosen for them: None is not among what the settings take.
+        first = [] if default is not None else [(_UNCHOSEN if field.is_required() else _BY_ITSELF, None)]
+        return ComboBox(choices=[*first, *((str(each), each) for each in get_args(kind))], value=default, **says)
+    if get_origin(kind) is tuple:
+        return LineEdit(value=_SEPARATOR.join(map(str, default or ())), **says)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ComboBox(choices=list(kind), value=default, **says)
     if kind is bool:
@@ -129,7 +144,8 @@ def _read(widget: Any) -> Any:
 def with_value(widget: Any, value: Any) -> None:
     """Show a value; None is an empty line."""
     if isinstance(widget, LineEdit):
-        widget.value = "" if value is None else str(value)
+        many = isinstance(value, tuple | list)
+        widget.value = _SEPARATOR.join(map(str, value)) if many else "" if value is None else str(value)
     elif value is not None:
         if isinstance(widget, FloatSpinBox):  # it would round what is finer than it shows
             digits = max(widget.native.decimals(), -int(Decimal(str(value)).as_tuple().exponent))
@@ -161,7 +177,9 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _label(name: str) -> str:
-    """`spot_diameter_um` as a person writes it."""
+def _label(name: str, field: FieldInfo) -> str:
+    """The field's title, else `spot_diameter_um` as a person writes it."""
+    if field.title:
+        return field.title
     words = name.replace("_um2", " (µm²)").replace("_um", " (µm)").replace("_px", " (px)").replace("_", " ")
     return words[:1].upper() + words[1:]

@@ -49,7 +49,7 @@ def _drawn(store: SectionStore, name: str, he: Image, on_event: OnEvent) -> tupl
     to_he = morphology_to_he(capture)
     if to_he is None:
         text = f"The run '{name}' of {store.path.name} is not registered to the H&E yet, so its images are not drawn."
-        on_event(Note(f"{text} Register it: pixelgene register {store.path.name} --keypoints FILE.", "warning"))
+        on_event(Note(f"{text} Register it: pixelgene register {store.path.name} --keypoints FILE", "warning"))
         return ()
     try:
         channels = open_morphology(store, capture, on_event)

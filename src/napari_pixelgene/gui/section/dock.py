@@ -23,6 +23,8 @@ from napari_pixelgene.gui.section.relink import RelinkDialog
 from napari_pixelgene.gui.section.tissue import TissueBox
 from napari_pixelgene.gui.session import FILES, on
 from napari_pixelgene.pipeline.checking import RELINK, Check, checks
+from napari_pixelgene.pipeline.describing import files
+from napari_pixelgene.store.section import SectionStore
 
 WELCOME = (
     "PixelGene predicts where genes are expressed, at 8 µm, from an H&E slide and a spatial-transcriptomics run.",
@@ -159,8 +161,21 @@ class SectionDock(Dock):
         QApplication.processEvents()
         try:
             self.session.open(path)
+        except PixelGeneError:
+            if not self._relink_first(path):
+                raise
         finally:
             self.refresh()
+
+    def _relink_first(self, path: Path) -> bool:
+        """Ask where the files of a section are that cannot be opened without them; whether they are what is missing."""
+        store = SectionStore.open(path)
+        if all(each["state"] == "there" for each in files(store)):
+            return False
+        dialog = RelinkDialog(store, self)
+        dialog.accepted.connect(partial(self.open_path, path))
+        dialog.open()
+        return True
 
     def _go_on(self) -> None:
         self.session.asked.emit(next_step(self.session.require())[0])

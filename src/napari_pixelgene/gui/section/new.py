@@ -25,11 +25,12 @@ from napari_pixelgene import jobs
 from napari_pixelgene.errors import InputError, PixelGeneError, SettingsError
 from napari_pixelgene.gui.dock import button, row, words
 from napari_pixelgene.gui.faults import FaultBox, guarded
-from napari_pixelgene.gui.forms import SettingsForm, with_value
+from napari_pixelgene.gui.forms import SettingsForm
 from napari_pixelgene.gui.section.slides import layer_choices, look_at, saved_layer
 from napari_pixelgene.pipeline.config import IMAGE, ImportStep, RunConfig, to_toml
 from napari_pixelgene.pipeline.sources.base import Source
 from napari_pixelgene.pipeline.sources.registry import SOURCES, kind_of, recognise, source_class
+from napari_pixelgene.readers.images import read_image
 from napari_pixelgene.store.section import SUFFIX
 
 if TYPE_CHECKING:
@@ -161,10 +162,9 @@ class NewDialog(QDialog):
             self.form = None
         if self.kind.currentData() == IMAGE:
             return
-        self.form = SettingsForm(source_class(self.kind.currentData()))
-        place = Path(self.run.text())
-        if self.run.text() and len(self.form.kind.places) == 1:
-            with_value(self.form.widget(self.form.kind.places[0]), place)
+        kind = source_class(self.kind.currentData())
+        # One place is what stands in the line "Run"; several are asked for below.
+        self.form = SettingsForm(kind, leave_out=kind.places if len(kind.places) == 1 else ())
         self.source_box.addWidget(self.form)
 
     def _named(self, _: str) -> None:
@@ -177,7 +177,7 @@ class NewDialog(QDialog):
         """Check what can be checked at once, and begin the import."""
         section = self._section()
         he, mpp = self._slide(section)
-        source = self.form.value() if self.form is not None else None
+        source = self._source()
         step = ImportStep.make(
             {"section": section, "kind": self.kind.currentData(), "he": he, "mpp": mpp, "source": source}
         )
@@ -185,6 +185,17 @@ class NewDialog(QDialog):
         job = jobs.start(f"Import {section.name}", config, [section], kind="import")
         self.started.emit(job)
         self.accept()
+
+    def _source(self) -> Source | None:
+        """The run as it stands in the dialog."""
+        if self.form is None:
+            return None
+        places = self.form.kind.places
+        if len(places) > 1:
+            return self.form.value()
+        if not self.run.text().strip():
+            raise InputError("The run is not given.", f"Choose its folder or file, or “{_ALONE}” below.")
+        return self.form.value({places[0]: Path(self.run.text().strip()).expanduser().absolute()})
 
     def _section(self) -> Path:
         name = self.name.text().strip().removesuffix(SUFFIX)
@@ -216,9 +227,12 @@ class NewDialog(QDialog):
         return place, mpp
 
     def _brings_size(self, place: Path) -> bool:
-        source = self.form.value() if self.form is not None else None
-        slide = source.slide() if source is not None else None
-        return slide is not None and slide.path == place and slide.mpp is not None
+        source = self._source()
+        if source is None:
+            return False
+        slide = source.slide()
+        told = slide is not None and slide.path == place and slide.mpp is not None
+        return told or source.pixel_size(read_image(place)) is not None
 
 
 def _number(text: str, what: str) -> float | None:

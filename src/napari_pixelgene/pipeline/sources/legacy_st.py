@@ -25,7 +25,9 @@ class LegacyStSource(Source):
 
     counts: Path = Field(description="Table of counts: spots down, genes across (TSV, may be gzipped).")
     spots: Path = Field(description="Table of spots: x, y, pixel_x, pixel_y (TSV).")
-    spot_diameter_um: float = Field(gt=0, description="Diameter of a spot in µm (legacy ST: 100).")
+    spot_diameter_um: float = Field(
+        gt=0, title="Spot diameter (µm)", description="Diameter of a spot in µm (legacy ST: 100)."
+    )
 
     def files(self) -> dict[str, Path]:
         """Both tables."""

@@ -24,8 +24,10 @@ class XeniumSource(Source):
     title: ClassVar[str] = "Xenium"
     places: ClassVar[tuple[str, ...]] = ("bundle",)
 
-    bundle: Path = Field(description="The run's output folder (the one with experiment.xenium).")
-    min_qv: float = Field(20.0, ge=0, description="Transcripts of lower quality are left out (10x use 20).")
+    bundle: Path = Field(title="Run folder", description="The run's output folder (the one with experiment.xenium).")
+    min_qv: float = Field(
+        20.0, ge=0, title="Least quality (QV)", description="Transcripts of lower quality are left out (10x use 20)."
+    )
 
     def files(self) -> dict[str, Path]:
         """The experiment file stands for the folder."""
