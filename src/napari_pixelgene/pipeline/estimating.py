@@ -5,6 +5,7 @@ Good to a factor of two or three on a machine like the one it was measured on; t
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ class _Slide:
         rows, columns = (-(-n // _TILE) for n in self.grid)
         everywhere = float(rows * columns)
         share = self.tissue / max(self.grid[0] * self.grid[1], 1)
-        return max(1.0, min(everywhere, 1.2 * share * everywhere + everywhere**0.5))
+        return max(1.0, min(everywhere, 1.2 * share * everywhere + math.sqrt(everywhere)))
 
 
 @dataclass(frozen=True, slots=True)
