@@ -17,7 +17,7 @@ from psygnal import Signal
 from napari_pixelgene.errors import StoreError
 from napari_pixelgene.gui.genes.legend import draw_legend, legend
 from napari_pixelgene.gui.genes.looks import Limits, Look, measured_limits, predicted_limits
-from napari_pixelgene.gui.genes.map_layers import COUNTS, MAP, counts_layer, limits_of, paint, swap_counts
+from napari_pixelgene.gui.genes.map_layers import COUNTS, MAP, counts_layer, is_map, limits_of, paint, swap_counts
 from napari_pixelgene.gui.layers import KEY, first_gene, map_layer, swap_gene
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Browser:
         session.changed.connect(self._renewed)
         layers = session.viewer.layers
         layers.events.inserted.connect(self._inserted)
-        layers.events.removed.connect(self._touched)
+        layers.events.removed.connect(self._removed)
         for layer in layers:
             self._watch(layer)
         self._opened()
@@ -70,8 +70,9 @@ class Browser:
             self._lay_predicted()
             self._lay_measured()
             self._paint()
-            if not any(self.shown()):
-                self._layer_of(MAP).visible = True
+            layer = self.session.layer(MAP)
+            if layer is not None and not any(self.shown()):
+                layer.visible = True
         self._tell()
 
     def choose_run(self, run: str) -> None:
@@ -170,11 +171,6 @@ class Browser:
             swap_counts(layer, self.measured, self.gene)
             layer.visible = self.wants_measured
 
-    def _layer_of(self, role: str) -> Layer:
-        layer = self.session.layer(role)
-        assert layer is not None
-        return layer
-
     def _paint(self) -> None:
         """Limits and colours of both layers."""
         if self.maps is None or not self.gene:
@@ -191,7 +187,7 @@ class Browser:
     # What a person does in napari's own list
 
     def _watch(self, layer: Layer) -> None:
-        if layer.metadata.get(KEY, {}).get("role") not in (MAP, COUNTS) or layer in self._watched:
+        if not is_map(layer) or layer in self._watched:
             return
         self._watched.add(layer)
         layer.events.contrast_limits.connect(self._limits_moved)
@@ -200,7 +196,11 @@ class Browser:
 
     def _inserted(self, event: Any) -> None:
         self._watch(event.value)
-        self._touched()
+        self._removed(event)
+
+    def _removed(self, event: Any) -> None:
+        if is_map(event.value):
+            self._touched()
 
     def _limits_moved(self, event: Any) -> None:
         if self._busy or event.source not in self.session.layers():

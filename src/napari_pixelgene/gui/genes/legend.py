@@ -52,7 +52,8 @@ def _write(viewer: Any, key: str, text: str) -> None:
         canvas.overlay_tiling.top_right = canvas.overlay_tiling.top_left = "vertical"
         canvas.overlays[key] = TextOverlay(text=text, position=_CORNERS[key], visible=True, box=True)
     elif found is not None and text:
-        found.text, found.visible = text, True
+        if found.text != text:
+            found.text = text
     elif found is not None:
         del canvas.overlays[key]
 
@@ -63,4 +64,5 @@ def _bar(layer: Any | None, key: str, shown: bool) -> None:
         return
     if shown and not bar.visible:
         bar.position, bar.size, bar.box = _CORNERS[key], _BAR_PX, True
-    bar.visible = shown
+    if bar.visible != shown:
+        bar.visible = shown

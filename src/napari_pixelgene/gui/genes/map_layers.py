@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 MAP, COUNTS = "map", "counts"
 
 
+def is_map(layer: Any) -> bool:
+    """Whether a layer shows a gene, predicted or measured."""
+    return layer.metadata.get(KEY, {}).get("role") in (MAP, COUNTS)
+
+
 def counts_layer(measured: MeasuredMaps, maps: Expression, gene: str, section: Path) -> LayerData:
     """What was counted of a gene, placed and drawn as its map is."""
     _, says, kind = map_layer(maps, gene, section)
