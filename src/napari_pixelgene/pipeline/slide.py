@@ -14,7 +14,8 @@ from napari_pixelgene.errors import StoreError
 from napari_pixelgene.pipeline.sources.registry import source_from
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.images import read_image
-from napari_pixelgene.store.captures import read_capture
+from napari_pixelgene.readers.tiff import read_channels
+from napari_pixelgene.store.captures import MORPHOLOGY, read_capture
 from napari_pixelgene.store.pyramids import read_pyramid
 from napari_pixelgene.store.references import content_hash, references, require_reference
 
@@ -61,7 +62,8 @@ def require_capture(store: SectionStore, name: str | None = None) -> StoredCaptu
 
 def source_of(store: SectionStore, capture: StoredCapture) -> Source:
     """The capture's source, its files where they lie now; a file that is gone or another one is an error."""
-    files = {key: require_reference(store, f"captures/{capture.name}/{key}") for key in capture.references}
+    own = [key for key in capture.references if key != MORPHOLOGY]
+    files = {key: require_reference(store, f"captures/{capture.name}/{key}") for key in own}
     return source_from(capture.source).moved(files)
 
 
@@ -71,7 +73,10 @@ def reopen(store: SectionStore, capture: StoredCapture, on_event: OnEvent = sile
 
 
 def open_morphology(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> tuple[Image, ...]:
-    """The run's morphology channels, lazily; none where it came without."""
+    """The run's morphology channels, lazily; where it came without, those a person gave, else none."""
+    if MORPHOLOGY in capture.references and (given := capture.stage_to_morphology) is not None:
+        path = require_reference(store, f"captures/{capture.name}/{MORPHOLOGY}")
+        return read_channels(path, float(1 / given.matrix[0, 0]), on_event)
     return source_of(store, capture).morphology(on_event)
 
 

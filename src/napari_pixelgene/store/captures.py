@@ -29,9 +29,13 @@ from napari_pixelgene.store.alignments import (
 from napari_pixelgene.store.arrays import put_genes, take_genes
 from napari_pixelgene.store.by_gene import put_by_gene
 from napari_pixelgene.store.disk import disk_errors, require_free
-from napari_pixelgene.store.documents import plain, read_attributes, write_group
+from napari_pixelgene.store.documents import plain, read_attributes, update_attributes, write_group
 from napari_pixelgene.store.references import ATTRIBUTE, Reference
 from napari_pixelgene.store.section import SectionStore, make_group, open_group
+
+
+# The reference to an image that a person gave for a run that brings none.
+MORPHOLOGY = "morphology"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,19 @@ def read_capture(store: SectionStore, name: str) -> StoredCapture:
         source=values["source"],
         facts=values["facts"],
     )
+
+
+def write_morphology(store: SectionStore, name: str, ref: Reference, stage_to_morphology: Transform) -> None:
+    """Refer to an image that a person gave for a capture, and say how the run's µm lie on it."""
+    store.require_writable()
+    folder = store.locate("captures", name)
+    known = read_attributes(folder).get(ATTRIBUTE, {})
+    values = {
+        ATTRIBUTE: {**known, MORPHOLOGY: dict(ref)},
+        "stage_to_morphology": encode_transform(stage_to_morphology),
+    }
+    with disk_errors(folder):
+        update_attributes(folder, values)
 
 
 def _attributes(capture: Capture) -> dict[str, Any]:
