@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDockWidget
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.exporters.alignments import write_alignment_json
@@ -17,6 +18,7 @@ from napari_pixelgene.gui.docks import show_dock
 from napari_pixelgene.gui.register import transfer
 from napari_pixelgene.gui.session import session_of
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
+from napari_pixelgene.pipeline.sources.table import TableSource
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.readers.alignments import read_alignment
 from napari_pixelgene.readers.images import read_image
@@ -282,3 +284,315 @@ def within(array, radius):
 def centre_of(weights):
     rows, columns = np.mgrid[: weights.shape[0], : weights.shape[1]] + 0.5
     return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum()
+
+
+SIX = [(Qt.Key.Key_1, 0), (Qt.Key.Key_2, 1), (Qt.Key.Key_3, 2), (Qt.Key.Key_5, 4)]
+
+
+def registered(person, section, truth, monkeypatch, tmp_path):
+    """The section open with six exact pairs, mirrored, fitted by a homography."""
+    person.open(section)
+    bring(person, monkeypatch, write_json(tmp_path, Keypoints(PLACES, truth.apply(PLACES))))
+    person.press(person.dock.controls.models.mirror)
+    person.press(person.dock.controls.models.radio("homography"))
+
+
+def write_json(folder, keypoints=None, transform=None):
+    write_alignment_json(folder / "given.json", keypoints, transform)
+    return folder / "given.json"
+
+
+def bring(person, monkeypatch, path, direction=None):
+    monkeypatch.setattr(transfer, "ask_open", lambda *_: path)
+    person.dock.transfer.bring("a file", direction)
+
+
+def test_keys_work_on_both_canvases_whatever_layer_is_active(person, section, truth, monkeypatch, tmp_path):
+    registered(person, section, truth, monkeypatch, tmp_path)
+    dock, viewer = person.dock, person.viewer
+    overlay = person.session.layer("morphology")
+    for side, active in (("fixed", overlay), ("fixed", viewer.layers["pairs on the H&E"]), ("moving", None)):
+        if active is not None:
+            viewer.layers.selection.active = active
+        for key, index in SIX:
+            person.key(side, key)
+            assert person.pairs.selected == index
+            for where, unit in (("fixed", MPP), ("moving", MORPHOLOGY_MPP)):
+                centre = np.array(person.model(where).scene.camera.center)[:0:-1]
+                np.testing.assert_allclose(centre / unit, person.pairs.pairs[index].at(where), atol=0.05)
+            assert dock.controls.table.selectionModel().selectedRows()[0].row() == index
+        person.key(side, Qt.Key.Key_P)
+        assert dock.controls.pick.isChecked()
+        beside = np.array(person.model(side).scene.camera.center)[:0:-1] + 30 / person.model(side).scene.camera.zoom
+        person.click(side, beside)
+        assert person.pairs.half is not None and person.pairs.half.side == side
+        before = dock.views.marks[side].shown.colours[-1]
+        person.qtbot.waitUntil(lambda side=side, c=before: dock.views.marks[side].shown.colours[-1] != c, timeout=2000)
+        assert "Esc" in dock.controls.hint.text() and dock.controls.table.rowCount() == 7
+        person.key(side, Qt.Key.Key_Escape)
+        assert person.pairs.half is None and len(person.pairs) == 6 and dock.controls.table.rowCount() == 6
+        person.key(side, Qt.Key.Key_P)
+        person.key(side, Qt.Key.Key_2)
+        person.key(side, Qt.Key.Key_Delete)
+        assert len(person.pairs) == 5
+        person.key(side, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        person.key(side, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+        assert len(person.pairs) == 5
+        person.key(side, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert len(person.pairs) == 6
+
+        native = person.native(side)
+        QTest.keyPress(native, Qt.Key.Key_Space)
+        assert not overlay.visible
+        QTest.qWait(400)
+        QTest.keyRelease(native, Qt.Key.Key_Space)
+        assert overlay.visible  # held: only hidden meanwhile
+        QTest.keyClick(native, Qt.Key.Key_Space)
+        assert not overlay.visible and dock.controls.hide.isChecked()
+        QTest.keyClick(native, Qt.Key.Key_Space)
+        assert overlay.visible
+        person.key(side, Qt.Key.Key_F)
+        person.qtbot.waitUntil(lambda: not overlay.visible, timeout=2000)
+        person.key(side, Qt.Key.Key_F)
+        assert overlay.visible and not dock.controls.flicker.isChecked()
+
+
+def test_the_table_switches_pairs_and_blending_keeps_the_slide(person, section, truth, monkeypatch, tmp_path):
+    registered(person, section, truth, monkeypatch, tmp_path)
+    dock, table = person.dock, person.dock.controls.table
+    fit = dock.work.fit.transform.matrix
+    overlay = person.session.layer("morphology")
+    levels = overlay.data
+    box = table.visualItemRect(table.item(2, 1)).center()
+    QTest.mouseClick(table.viewport(), LEFT, pos=box)
+    assert not person.pairs.pairs[2].enabled and dock.work.fit.rows[2].why == "switched off"
+    assert table.item(2, 3).text() == "switched off" and person.session.layer("morphology") is overlay
+    np.testing.assert_allclose(dock.work.fit.transform.matrix, fit, rtol=1e-6)
+    person.press(dock.controls.models.radio("affine"))
+    assert overlay.data is not levels and len(person.session.layers("morphology")) == 1
+    assert dock.controls.summary.text().startswith("Affine on 5 pairs: RMSE")
+    person.press(dock.controls.undo)
+    person.press(dock.controls.undo)
+    assert person.pairs.pairs[2].enabled and dock.work.draft.choice == "homography"
+
+    dock.controls.blend.setValue(30)
+    assert overlay.opacity == pytest.approx(0.3) and overlay.blending == "translucent_no_depth"
+    person.viewer.layers["pairs on the H&E"].visible = False
+    person.look("fixed", np.array([350.0, 280.0]), 2.0)
+    with_overlay = person.viewer.screenshot(flash=False)[..., :3].astype(int)
+    overlay.visible = False
+    without = person.viewer.screenshot(flash=False)[..., :3].astype(int)
+    changed = np.abs(with_overlay - without).max(axis=2)
+    assert 0.02 < (changed > 10).mean() < 0.5  # nuclei only; the slide between them is as it was
+
+
+def test_floating_rebuilds_the_canvas_and_picking_goes_on(person, section, truth, monkeypatch, tmp_path):
+    registered(person, section, truth, monkeypatch, tmp_path)
+    dock = person.dock
+    holder = dock.parent()
+    while not isinstance(holder, QDockWidget):
+        holder = holder.parent()
+    for floating in (True, False):
+        old = person.native("moving")
+        QTest.mouseClick(holder.titleBarWidget().float_button, LEFT)
+        person.qtbot.waitUntil(lambda old=old: person.native("moving") not in (None, old), timeout=5000)
+        QTest.qWait(150)
+        assert holder.isFloating() == floating
+        person.look("moving", np.array([300.0, 250.0]), 1.5)
+        if not dock.controls.pick.isChecked():
+            person.press(dock.controls.pick)
+        hit = person.click("moving", np.array([310.0, 255.0]))
+        np.testing.assert_allclose(person.pairs.half.point, hit / MORPHOLOGY_MPP, atol=0.05)
+        picture = np.asarray(dock.controls.canvas.model.layers[0].data[0].shape)
+        assert picture.min() > 1000 and dock.controls.canvas.model.layers[1].name == "pairs"
+        person.key("moving", Qt.Key.Key_Escape)
+        assert person.pairs.half is None
+
+
+def test_what_is_undone_and_unsaved_survives_other_docks_and_sections(person, section, unregistered, truth):
+    """Hidden: saved. Another section: saved first. Opened again: as it was. Read-only: said, and nothing lost."""
+    person.open(section)
+    dock = person.dock
+    person.press(dock.controls.pick)
+    for there, here in zip(PLACES[:2], truth.apply(PLACES[:2]), strict=True):
+        person.pair(there, here)
+    holder = dock.parent()
+    while not isinstance(holder, QDockWidget):
+        holder = holder.parent()
+    holder.hide()
+    assert len(person.stored().keypoints) == 2 and not dock.controls.pick.isChecked()
+    assert not person.viewer.layers["pairs on the H&E"].visible
+    holder.show()
+    QTest.qWait(50)
+    assert person.viewer.layers["pairs on the H&E"].visible and dock.work.history.undoable == "pair"
+    person.press(dock.controls.undo)
+    person.press(dock.controls.undo)
+    assert len(person.pairs) == 1 and "needs 2 pairs" in dock.controls.summary.text()
+    assert not dock.controls.fit_fault.text and not dock.fault.text
+    person.click("fixed", np.array([10.0, 10.0]))
+    assert person.pairs.half is None  # Pick was switched off with the dock
+
+    kept = person.pairs.pairs
+    person.open(unregistered)
+    assert len(person.pairs) == 0 and dock.work.transform is None
+    assert not any(layer.name == "pairs on the H&E" for layer in person.viewer.layers)
+    person.open(section)
+    assert person.pairs.pairs == kept and dock.work.standing is not None
+    assert "stays until these pairs" in dock.controls.summary.text()
+
+    person.session.why_read_only = "the disk is read-only."
+    person.press(dock.controls.pick)
+    person.pair(PLACES[2], truth.apply(PLACES[2:3])[0])
+    person.press(dock.controls.run)
+    assert "Not saved" in dock.controls.saved.text() and "read-only" in dock.controls.saved.text()
+    assert len(person.stored().keypoints) == 1 and len(person.pairs) == 2
+    person.session.why_read_only = ""
+    dock.save()
+    assert len(person.stored().keypoints) == 2
+
+
+def test_layers_that_go_and_come(person, section, truth, monkeypatch, tmp_path):
+    """A person deletes ours, adds a foreign one, paints: picking goes on and says what it cannot do."""
+    registered(person, section, truth, monkeypatch, tmp_path)
+    dock, viewer = person.dock, person.viewer
+    for name in ("pairs on the H&E", "H&E"):
+        viewer.layers.remove(name)
+    viewer.layers.remove(person.session.layer("morphology"))
+    foreign = viewer.add_labels(np.zeros((50, 50), int), name="foreign")
+    foreign.mode = "paint"
+    person.press(dock.controls.pick)
+    person.click("fixed", np.array([200.0, 200.0]))
+    assert person.pairs.half is None and "'foreign' is being edited" in dock.controls.hint.text()
+    foreign.mode = "pan_zoom"
+    hit = person.click("fixed", np.array([200.0, 200.0]))
+    np.testing.assert_allclose(person.pairs.half.point, hit / MPP, atol=0.05)
+    assert viewer.layers["pairs on the H&E"] is viewer.layers[-1]  # made again, and on top
+    assert person.session.layer("morphology") is None  # what was deleted is not forced upon anyone
+    dock.controls.blend.setValue(50)
+    assert person.session.layer("morphology").opacity == 0.5 and viewer.layers[-1].name == "pairs on the H&E"
+    outside = person.click("fixed", np.array([-40.0, 100.0]))
+    assert outside[0] < 0 and "outside" in dock.controls.hint.text()
+    dock.controls.canvas.model.layers.clear()
+    person.key("fixed", Qt.Key.Key_Escape)
+    person.session.close()
+    assert dock.state == "empty" and not person.session.viewer.layers.selection - {foreign}
+    person.click("fixed", np.array([200.0, 200.0]))
+
+
+def test_files_that_fit_and_files_that_do_not(person, section, truth, monkeypatch, tmp_path, small_run):
+    person.open(section)
+    dock = person.dock
+    (tmp_path / "wrong.csv").write_text("cell,x\n1,2\n", encoding="utf-8")
+    bring(person, monkeypatch, tmp_path / "wrong.csv")
+    assert "wrong.csv" in dock.fault.text and len(person.pairs) == 0 and dock.state == "full"
+    bring(person, monkeypatch, tmp_path / "gone.csv")
+    assert "no file" in dock.fault.text
+
+    back = truth.inverse()
+    np.savetxt(tmp_path / "explorer.csv", back.matrix / back.matrix[2, 2], delimiter=",")
+    bring(person, monkeypatch, tmp_path / "explorer.csv")
+    assert not dock.fault.text and dock.work.draft.choice == "given"
+    assert dock.controls.models.radio("given").isVisible() and dock.controls.models.radio("given").isChecked()
+    np.testing.assert_allclose(dock.work.transform.matrix, truth.matrix / truth.matrix[2, 2], rtol=1e-8)
+    assert person.session.layer("morphology") is not None
+    person.press(dock.controls.pick)
+    person.pair(PLACES[0], truth.apply(PLACES[:1])[0])
+    assert dock.work.fit.rows[0].residual_um < 3 and "misses the pair" in dock.controls.summary.text()
+    person.press(dock.controls.undo)
+    person.press(dock.controls.undo)
+    dock.save()
+    assert person.stored().to_he.kind == "given" and person.stored().keypoints is None
+    person.press(dock.controls.undo)
+    assert dock.work.transform is not None  # the stored one stands until the section is told otherwise
+    dock.save()
+    assert person.stored().to_he is None and dock.work.transform is None
+    assert person.session.layer("morphology") is None
+    person.press(dock.controls.redo)
+    assert dock.work.draft.choice == "given"
+
+    # Two text files of Pixel2Gene, clicked on level 1 of pyramids that halve.
+    np.savetxt(tmp_path / "morphology#1_keypoints.txt", PLACES / 2)
+    np.savetxt(tmp_path / "he#0_keypoints.txt", truth.apply(PLACES))
+    asked = transfer.TextFiles(tmp_path / "morphology#1_keypoints.txt", tmp_path / "he#0_keypoints.txt", 1, 0)
+    monkeypatch.setattr(transfer.TextFiles, "ask", lambda *_: asked)
+    dock.transfer.bring_texts()
+    assert len(person.pairs) == 6 and not dock.fault.text
+    np.testing.assert_allclose([p.moving for p in person.pairs.pairs], PLACES, rtol=2e-3)
+    assert dock.work.history.undoable == "import" and dock.work.draft.choice == "auto"
+    monkeypatch.setattr(transfer, "ask_save", lambda *_: tmp_path / "no" / "matrix.csv")
+    assert not dock.controls.exports[1][1].isEnabled() and "no fit" in dock.controls.exports[1][1].toolTip()
+    dock.transfer.write(dock.controls.exports[0][0])
+    assert "cannot be written" in dock.fault.text
+
+
+def test_cells_without_an_image_are_registered_by_their_picture(person, tmp_path):
+    """A capture in µm of its own: the picture of its cells is clicked, drawn and stored in that frame; then two
+    viewers at once, and captures that need no registration."""
+    angles = np.linspace(0.4, 2 * np.pi - 0.4, 90)
+    xy_um = np.stack([-900 + 120 * np.cos(angles), 4200 + 80 * np.sin(angles)], axis=1)
+    rows = ["cell,x,y,A,B", *(f"c{i},{x},{y},{i + 1},2" for i, (x, y) in enumerate(xy_um.tolist()))]
+    (tmp_path / "cells.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    slide = np.full((700, 700, 3), 245, np.uint8)
+    slide[30:650, 20:680] = np.random.default_rng(1).integers([160, 80, 130], [220, 140, 190], (620, 660, 3))
+    tifffile.imwrite(tmp_path / "he.tif", slide, photometric="rgb")
+    settings = ImportSettings(mpp=MPP, name="cells")
+    table = {"table": tmp_path / "cells.csv", "identity": "cell", "footprint": "point"}
+    apart = import_section(
+        tmp_path / "a.section.zarr", tmp_path / "he.tif", TableSource(units="stage_um", **table), settings
+    )
+    person.open(apart.path)
+    dock = person.dock
+    assert dock.controls.channel.currentText() == "Table · density of cells"
+    to_he = Transform(np.array([[0.0, 2, -8050], [-2, 0, -1450], [0, 0, 1]]), "stage_um", "he_px")
+    person.press(dock.controls.pick)
+    hits = []
+    for there in xy_um[[0, 25, 45, 70]]:
+        person.click("fixed", to_he.apply(there[None])[0] * MPP)
+        hits.append(person.click("moving", there))
+    assert len(person.pairs) == 4 and dock.work.fit.transform.source == "stage_um"
+    dock.save()
+    stored = read_capture(apart, "cells")
+    assert stored.keypoints.moving_frame == "stage_um"
+    np.testing.assert_allclose(stored.keypoints.moving_xy, hits, atol=0.05)
+    np.testing.assert_allclose(stored.to_he.apply(xy_um), to_he.apply(xy_um), atol=4)
+    overlay = person.session.layer("morphology", capture="cells")
+    drawn = np.asarray(overlay.data[0][...])
+    lit = (np.argwhere(drawn > 0.5 * drawn.max()) + 0.5)[:, ::-1]
+    away = np.linalg.norm(lit[:, None] - stored.to_he.apply(xy_um)[None], axis=2).min(axis=1)
+    assert away.max() < 16  # pixels of 0.5 µm, where the picture's own are 2 µm
+    assert not [way for way, action in dock.controls.exports if action.isEnabled() and way.morphology]
+
+    on_slide = import_section(
+        tmp_path / "b.section.zarr", tmp_path / "he.tif", TableSource(units="he_um", unit_um=1.0, **table_on(tmp_path)),
+        settings,
+    )  # fmt: skip
+    person.session.open(on_slide.path)
+    assert dock.state == "empty" and "needs no registration" in dock._say.text()
+    alone = import_section(tmp_path / "c.section.zarr", tmp_path / "he.tif", None, settings)
+    person.session.open(alone.path)
+    assert dock.state == "empty" and "nothing to register" in dock._say.text()
+
+
+def table_on(folder):
+    rows = ["cell,x,y,A,B", *(f"c{i},{20 + 3 * i},{30 + 2 * i},{i + 1},2" for i in range(90))]
+    (folder / "on.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return {"table": folder / "on.csv", "identity": "cell", "footprint": "point"}
+
+
+def test_two_viewers_do_not_meddle(person, section, make_napari_viewer, qtbot, unregistered):
+    other = Person(make_napari_viewer(show=True), qtbot)
+    try:
+        person.open(section)
+        other.open(unregistered)
+        person.press(person.dock.controls.pick)
+        person.click("moving", np.array([120.0, 150.0]))
+        other.click("moving", np.array([120.0, 150.0]))
+        assert person.pairs.half is not None and other.pairs.half is None
+        other.key("fixed", Qt.Key.Key_P)
+        assert other.dock.controls.pick.isChecked()
+        other.click("fixed", np.array([99.0, 50.0]))
+        person.key("fixed", Qt.Key.Key_Escape)
+        assert person.pairs.half is None and other.pairs.half.side == "fixed"
+        other.key("moving", Qt.Key.Key_Escape)
+    finally:
+        vars(other).clear()

@@ -135,4 +135,4 @@ def test_a_given_matrix_is_used_as_it_is_and_judged_by_the_pairs():
     found = fitted(off, choice="given", given=TRUE)
     assert found.transform is TRUE and not found.candidates
     assert [row.residual_um for row in found.rows] == pytest.approx([5.0] * 3)
-    assert "RMSE 5.0 µm" in found.summary and "at 3 pairs" in found.summary
+    assert "misses the 3 pairs it was not fitted to by RMSE 5.0 µm" in found.summary

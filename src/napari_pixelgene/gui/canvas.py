@@ -70,6 +70,8 @@ class Canvas(QWidget):
             return
         drawn, self._drawn = self._drawn, None
         self._column.removeWidget(drawn)
+        for visual in drawn.layer_to_visual.values():
+            visual.close()  # else it goes on following its layer, without a surface to draw on
         drawn.hide()
         drawn.setParent(None)  # its surface must not be painted once more while the dock around it moves
         drawn.close()  # it deletes itself

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.arithmetic.density import density
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform
 from napari_pixelgene.elements.image import Image
@@ -61,10 +62,9 @@ class Moving:
                 f"The matrix maps {transform.source} to {transform.target}, not {self.title} to the H&E.",
                 "Import the matrix that Xenium Explorer exports with the alignment.",
             )
-        if forward.source == self.frame:
-            return forward
-        way = self._way(forward.source).inverse().then(forward)
-        return replace(way, kind=forward.kind)
+        if forward.source != self.frame:
+            forward = replace(self._way(forward.source).inverse().then(forward), kind=forward.kind)
+        return replace(forward, matrix=geometry.scaled(forward.matrix))
 
     def keypoints_here(self, keypoints: Keypoints, he_mpp: float) -> Keypoints:
         """Keypoints of any frames as pairs of this frame and H&E pixels, whichever side was called moving."""
@@ -101,7 +101,7 @@ def movable(store: SectionStore) -> list[str]:
 def open_moving(store: SectionStore, name: str, on_event: OnEvent = silent) -> Moving:
     """A capture's image, opened and not read; without one the picture of its units, which is made now."""
     capture = require_capture(store, name)
-    title = source_from(capture.source).title
+    title = source_from(capture.source).title.split(" (")[0]
     channels = _channels(store, capture, on_event)
     if channels:
         between = capture.stage_to_morphology

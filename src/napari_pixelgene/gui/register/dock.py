@@ -232,12 +232,19 @@ class RegisterDock(Dock):
                 if work.unsaved:
                     work.save(self.session.require_writable())
                     if reload:
-                        self.session.reload(ALIGNMENT)
+                        self._saved_now()
         except PixelGeneError as error:
             self._why_unsaved = str(error)
         finally:
             self._saving = False
         self._show_saved()
+
+    def _saved_now(self) -> None:
+        """Everyone looks again; what stands may be another transform now, or none."""
+        self.session.reload(ALIGNMENT)
+        if self.work is not None:
+            self.overlay.update()
+            self.controls.show(self.work)
 
     def _show_saved(self) -> None:
         if self.work is not None:

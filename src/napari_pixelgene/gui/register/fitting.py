@@ -103,9 +103,10 @@ def _given(draft: Draft, keypoints: Keypoints, fixed_mpp: float) -> Fit:
     off = np.hypot(*(draft.given.apply(keypoints.moving_xy) - keypoints.fixed_xy).T)
     judged = replace(draft.given, residual_um=off * fixed_mpp, inlier=np.ones(len(keypoints), dtype=bool))
     words = "The matrix that was given is used."
-    if len(keypoints):
-        words += f" {_spread(off[keypoints.enabled] * fixed_mpp)} at {int(keypoints.enabled.sum())} pairs, which it"
-        words += " was not fitted to."
+    count = int(keypoints.enabled.sum())
+    if count:
+        at = "the pair" if count == 1 else f"the {count} pairs"
+        words += f" It misses {at} it was not fitted to by {_spread(off[keypoints.enabled] * fixed_mpp)}."
     return Fit(_rows(keypoints, judged, draft.limit_um), draft.given, draft.given, summary=words)
 
 
@@ -156,8 +157,6 @@ def _summary(found: Registration) -> str:
 
 
 def _spread(off_um: FloatArray) -> str:
-    if not len(off_um):
-        return "no pair is switched on"
     return f"RMSE {_rms(off_um):.1f} µm, median {np.median(off_um):.1f} µm, worst {off_um.max():.1f} µm"
 
 

@@ -34,7 +34,7 @@ def summary(work: Work) -> str:
     lines = [found.summary, found.recommendation, *(f"⚠ {text}" for text in found.cautions)]
     if found.quiet and len(work.pairs):
         lines.append(found.quiet)
-    if found.transform is None and work.standing is not None:
+    if found.transform is None and work.standing is not None and len(work.pairs):
         lines.append("The alignment that is stored stays until these pairs give another.")
     return "\n".join(line for line in lines if line)
 
