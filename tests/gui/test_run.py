@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QMainWindow, QPushButton
 from napari_pixelgene import jobs
 from napari_pixelgene.gui import recent
 from napari_pixelgene.gui.docks import show_dock
+from napari_pixelgene.gui.genes.browser import browser_of
 from napari_pixelgene.gui.run import closing
 from napari_pixelgene.gui.run.dock import RunDock
 from napari_pixelgene.gui.session import session_of
@@ -424,3 +425,17 @@ def test_without_a_section_the_dock_says_what_to_do(qtbot) -> None:
     (to_section,) = [b for b in made.findChildren(QPushButton) if b.text() == "← Section" and b.isVisible()]
     qtbot.mouseClick(to_section, LEFT)
     assert asked == ["Section"]
+
+
+def test_maps_are_shown_as_soon_as_they_are_there_before_the_scores(dock, qtbot, program, section) -> None:
+    maps = section / "maps"
+    program(
+        "import shutil\nstep('predict', 1, 2)\n"
+        f"shutil.copytree({str(maps / 'first')!r}, {str(maps / 'pixel2gene-1')!r})\n"
+        "step('fit', 1, 9)\ntime.sleep(60)\n"
+    )
+    browser = browser_of(dock.session)
+    assert browser.maps.run == "first"
+    qtbot.mouseClick(dock.run, LEFT)
+    qtbot.waitUntil(lambda: browser.maps.run == "pixel2gene-1", timeout=5000)
+    assert dock.progress.running is not None

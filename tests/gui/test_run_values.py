@@ -95,3 +95,15 @@ def test_notes_are_kept_once_and_what_a_library_prints_is_in_the_log_only() -> N
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0:00"), (41.2, "0:42"), (725, "12:05"), (11_400, "3 h 10")])
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_queue_tells_slides_above_the_stages_of_the_present_one() -> None:
+    story = Story(job=None)  # type: ignore[arg-type]
+    story.take([Progress("queue", 0, 3), Progress("features", 1, 4), Progress("predict", 2, 2)])
+    story.take([Progress("queue", 1, 3, "a.tif"), Progress("features", 3, 4)])
+    assert [(line.words, line.percent) for line in story.stages()] == [
+        ("Slide 2 of 3", 33), ("Looking at the histology", 75),
+    ]  # fmt: skip
+    assert "a.tif is done (1 of 3)" in story.log
+    story.take([Progress("queue", 3, 3, "c.tif")])
+    assert [(line.words, line.percent) for line in story.stages()] == [("Slide 3 of 3", 100)]
