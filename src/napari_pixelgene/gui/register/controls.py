@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QSlider, QToolButton
+from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QSlider
 
 from napari_pixelgene.gui.canvas import Canvas
 from napari_pixelgene.gui.dock import allow, button, row, words
@@ -50,7 +50,8 @@ class Controls:
         self.fit_fault = FaultBox()
         self.summary, self.saved = words("", "summary"), words("", "saved")
         self._view(dock)
-        self.import_, self.export = _menu("Import", "Keypoints or a matrix from a file"), _menu("Export", "")
+        self.import_, self._opens = _menu("Import", "Pairs or a matrix from a file; it can be undone")
+        self.export, self._saves = _menu("Export", "Pairs or the fit for other programs")
         self.run = button("Run →", dock.to_run, "Save, and go on to training and prediction")
         self._menus(dock)
         self._place(dock)
@@ -72,11 +73,11 @@ class Controls:
         self.overlay_tips = [(widget, widget.toolTip()) for widget in (self.blend, self.hide, self.flicker)]
 
     def _menus(self, dock: RegisterDock) -> None:
-        opens, saves = self.import_.menu(), self.export.menu()
+        opens, saves = self._opens, self._saves
         for text, direction in IMPORTS:
-            opens.addAction(text, partial(dock.transfer.bring, text, direction))
-        opens.addAction(TEXTS, dock.transfer.bring_texts)
-        self.exports = [(way, saves.addAction(way.text, partial(dock.transfer.write, way))) for way in EXPORTS]
+            opens.addAction(_plain(text), partial(dock.transfer.bring, text, direction))
+        opens.addAction(_plain(TEXTS), dock.transfer.bring_texts)
+        self.exports = [(way, saves.addAction(_plain(way.text), partial(dock.transfer.write, way))) for way in EXPORTS]
 
     def _place(self, dock: RegisterDock) -> None:
         top = row(self.channel, QLabel("onto H&E"), stretch=False)
@@ -132,13 +133,14 @@ class Controls:
             action.setToolTip(why_not)
 
 
-def _menu(text: str, tip: str) -> QToolButton:
-    made = QToolButton()
-    made.setText(text)
-    made.setToolTip(tip)
-    made.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+def _menu(text: str, tip: str) -> tuple[QPushButton, QMenu]:
+    made = button(text, lambda: None, tip)
     menu = QMenu(made)
     menu.setToolTipsVisible(True)
     made.setMenu(menu)
-    return made
+    return made, menu
+
+
+def _plain(text: str) -> str:
+    """Qt takes the & of H&E for a key."""
+    return text.replace("&", "&&")

@@ -125,16 +125,18 @@ def _rows(keypoints: Keypoints, transform: Transform | None, limit_um: float) ->
     count = len(keypoints)
     off = np.full(count, np.nan) if transform is None or transform.residual_um is None else transform.residual_um
     inlier = np.ones(count, dtype=bool) if transform is None or transform.inlier is None else transform.inlier
-    return tuple(_row(i, bool(keypoints.enabled[i]), float(off[i]), bool(inlier[i]), limit_um) for i in range(count))
+    counts = transform is not None and transform.kind != "given"
+    pairs = zip(keypoints.enabled.tolist(), off.tolist(), inlier.tolist(), strict=True)
+    return tuple(_row(i, *pair, limit_um, counts) for i, pair in enumerate(pairs))
 
 
-def _row(index: int, enabled: bool, off: float, inlier: bool, limit_um: float) -> Row:
+def _row(index: int, enabled: bool, off: float, inlier: bool, limit_um: float, counts: bool) -> Row:
     if not enabled:
         return Row(index + 1, False, off, "switched off", False)
     if not inlier:
         return Row(index + 1, True, off, f"outlier (limit {limit_um:g} µm)", False)
-    if off > limit_um:  # as where all pairs bend a homography so that none is held against the others
-        return Row(index + 1, True, off, f"over {limit_um:g} µm, counts", False)
+    if off > limit_um:  # it may still count, as where all pairs bend a homography so that none is held against the rest
+        return Row(index + 1, True, off, f"over {limit_um:g} µm" + (", counts" if counts else ""), False)
     return Row(index + 1, True, off)
 
 

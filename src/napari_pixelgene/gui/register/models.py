@@ -21,6 +21,10 @@ _TIPS: dict[Choice, str] = {
     "affine": "Turn, shift, stretch and shear",
     "homography": "Affine and a perspective",
 }
+_ERRORS = (
+    ("fit", "Root mean square distance that the model leaves at its pairs, in µm on the H&E"),
+    ("held out", "The same at each pair when the model is fitted without it: what to expect elsewhere"),
+)
 
 
 class ModelChoice(QWidget):
@@ -36,8 +40,10 @@ class ModelChoice(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(1)
         grid.addWidget(heading("Model"), 0, 0)
-        for column, text in enumerate(("fit", "held out"), start=1):
-            grid.addWidget(_number(text), 0, column)
+        for column, (text, tip) in enumerate(_ERRORS, start=1):
+            head = _number(text)
+            head.setToolTip(tip)
+            grid.addWidget(head, 0, column)
         self._group = QButtonGroup(self)
         self._rows: dict[Choice, tuple[QRadioButton, QLabel, QLabel]] = {}
         for i, (kind, tip) in enumerate(_TIPS.items(), start=1):

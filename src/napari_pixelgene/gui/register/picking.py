@@ -31,11 +31,31 @@ class Picker:
 
     def __init__(self, viewer: Any, marks: Marks, answers: Answers) -> None:
         self.viewer, self.marks, self.answers = viewer, marks, answers
-        self.active = False
+        self._active = False
+        self._zooms: list[Any] = []
         viewer.mouse_drag_callbacks.append(self._drag)
+
+    @property
+    def active(self) -> bool:
+        """Whether clicks count. Meanwhile a double click zooms no more: it is two quick clicks."""
+        return self._active
+
+    @active.setter
+    def active(self, on: bool) -> None:
+        self._active = on
+        listening = self.viewer.mouse_double_click_callbacks
+        if on:
+            found = [each for each in listening if getattr(each, "__name__", "") == "double_click_to_zoom"]
+            self._zooms += found
+            for each in found:
+                listening.remove(each)
+        else:
+            listening.extend(self._zooms)
+            self._zooms = []
 
     def leave(self) -> None:
         """Listen no more."""
+        self.active = False
         if self._drag in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._drag)
 
