@@ -160,9 +160,10 @@ class RunDock(Dock):
             return str(error)
         self.cost.ask(choices if choices.train else None)
         places = {path.resolve() for path in choices.sections()}
-        busy = next((job for job in jobs.running() if places & set(job.sections)), self.progress.running)
-        if busy is not None:
+        busy = self.progress.running
+        if busy is None and (busy := next((j for j in jobs.running() if places & set(j.sections)), None)) is not None:
             self._later.start()
+        if busy is not None:
             return f"'{busy.title}' is still running: wait until it is done, or cancel it."
         return why_not(choices, self.found, same_unfinished(choices))
 
