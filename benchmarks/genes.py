@@ -203,12 +203,17 @@ def open_in(dock: GenesDock, path: Path) -> float:
 
 
 def drawn(dock: GenesDock) -> None:
-    """Draw what is waiting to be drawn, now."""
+    """Until the canvas was painted anew."""
     from qtpy.QtWidgets import QApplication
 
-    QApplication.processEvents()
-    dock.session.viewer.window._qt_viewer.canvas._scene_canvas.update()
-    QApplication.processEvents()
+    painted: list[Any] = []
+    canvas = dock.session.viewer.window._qt_viewer.canvas._scene_canvas
+    canvas.events.draw.connect(painted.append)
+    for _ in range(20):
+        QApplication.processEvents()
+        if painted:
+            break
+    canvas.events.draw.disconnect(painted.append)
 
 
 def settle(milliseconds: int) -> None:

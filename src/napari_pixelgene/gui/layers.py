@@ -143,10 +143,13 @@ def gene_contrast(expression: Expression, gene: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def swap_gene(layer: Any, expression: Expression, gene: str) -> None:
-    """Show another gene in the layer that `map_layer` made: the same layer, other data, name and limits."""
+def swap_gene(layer: Any, expression: Expression, gene: str, limits: tuple[float, float] | None = None) -> None:
+    """Show another gene in the layer that `map_layer` made: the same layer, other data, name and limits.
+
+    `limits` stand in for those that were stored with the map.
+    """
     layer.data = gene_levels(expression, gene)
-    layer.contrast_limits = gene_contrast(expression, gene)
+    layer.contrast_limits = limits or gene_contrast(expression, gene)
     layer.name = map_name(gene)
     layer.metadata = {**layer.metadata, KEY: {**layer.metadata[KEY], **_map_metadata(expression, gene)}}
 

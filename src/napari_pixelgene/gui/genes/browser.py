@@ -154,22 +154,22 @@ class Browser:
         if layer is None:
             self.session.add(map_layer(self.maps, self.gene, self.session.require().path))
         else:
-            swap_gene(layer, self.maps, self.gene)
+            limits = self.by_hand or predicted_limits(self.maps, self.gene, self.look)
+            swap_gene(layer, self.maps, self.gene, limits)
 
     def _lay_measured(self) -> None:
         """Swap the measured counts, or add their layer when they are wanted; hidden where the gene was not measured."""
         layer = self.session.layer(COUNTS)
         if self.measured is None or self.maps is None or not (self.wants_measured or layer is not None):
             return
-        if not self.measures():
-            if layer is not None:
-                layer.visible = False
-            return
-        if layer is None:
+        if layer is None and self.measures():
             self.session.add(counts_layer(self.measured, self.maps, self.gene, self.session.require().path))
-        else:
-            swap_counts(layer, self.measured, self.gene)
-            layer.visible = self.wants_measured
+        elif layer is not None:
+            if self.measures():
+                swap_counts(layer, self.measured, self.gene)
+            visible = self.measures() and self.wants_measured
+            if layer.visible != visible:  # napari draws anew even where nothing changes
+                layer.visible = visible
 
     def _paint(self) -> None:
         """Limits and colours of both layers."""

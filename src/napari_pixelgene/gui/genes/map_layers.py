@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # What the layers' metadata says they are.
 MAP, COUNTS = "map", "counts"
+# A slider over so many times what is shown cannot be set any more.
+_COARSE = 8
 
 
 def is_map(layer: Any) -> bool:
@@ -41,10 +43,13 @@ def counts_name(gene: str) -> str:
 
 
 def paint(layer: Any, limits: Limits, colormap: str) -> None:
-    """Limits, with a slider range that suits them, and colours; only what is new."""
+    """Limits, with a slider range that suits them, and colours; only what is new, for each costs a few milliseconds."""
     if tuple(layer.contrast_limits) != limits:
         layer.contrast_limits = limits
-    layer.contrast_limits_range = (min(0.0, limits[0]), limits[1] + (limits[1] - limits[0]))
+    least, most = layer.contrast_limits_range
+    wanted = (min(0.0, limits[0]), limits[1] + (limits[1] - limits[0]))
+    if least > wanted[0] or not (limits[1] + wanted[1]) / 2 <= most <= _COARSE * wanted[1]:
+        layer.contrast_limits_range = wanted
     if layer.colormap.name != colormap:
         layer.colormap = colormap
 

@@ -53,6 +53,8 @@ class GeneModel(QAbstractTableModel):
 
     def set_pins(self, pins: frozenset[str]) -> None:
         """Other genes are pinned."""
+        if pins == self.pins:
+            return  # nothing is drawn anew
         self.pins = pins
         if len(self.order):
             self.dataChanged.emit(self.index(0, PIN), self.index(len(self.order) - 1, PIN))
