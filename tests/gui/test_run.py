@@ -358,7 +358,7 @@ def test_what_it_costs_is_said_before_it_is_started(dock, qtbot, monkeypatch) ->
     line = dock.cost.line
     qtbot.waitUntil(lambda: bool(line.text()), timeout=5000)
     assert re.fullmatch(r"(About|A few) .+ · [\d.]+ [MG]B memory · [\d.]+ [kMG]B on disk", line.text())
-    assert re.search(r"held-out blocks \(.+ more\)", dock.options.score.text()) and dock.cost.warnings.isHidden()
+    assert re.search(r"held-out blocks \(\+ .+\)", dock.options.score.text()) and dock.cost.warnings.isHidden()
     before = line.text()
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**20))
     form = dock.options.forms["pixel2gene"]

@@ -82,8 +82,9 @@ class OptionsBox(QWidget):
         from napari_pixelgene.pipeline.estimating import duration_in_words
 
         seconds = found.parts.get("evaluate")
-        if seconds is not None:
-            self.score.setText(f"Score on held-out blocks ({duration_in_words(seconds)} more)")
+        if seconds is not None:  # short: it does not wrap, and the dock may be narrow
+            more = duration_in_words(seconds).removeprefix("about ").replace("a few seconds", "seconds")
+            self.score.setText(f"Score on held-out blocks (+ {more})")
 
     def _lay_out(self) -> None:
         form = QFormLayout()

@@ -100,7 +100,7 @@ class ProgressBox(QWidget):
         running = seen.state == "running"
         lines = seen.stages(_STAGES)
         for bar, line in zip(self.bars, [*lines, *[None] * (_STAGES - len(lines))], strict=True):
-            bar.show_line(line, running and line is not None and line is lines[-1])
+            bar.show_line(line, running and line is not None and line in (seen.queue, lines[-1]))
         self.plot.setVisible(len(seen.curve.reached) > 0)
         self.plot.show_curve(seen.curve.reached, seen.curve.chance)
         _say(self.numbers, seen.curve.text)

@@ -50,6 +50,10 @@ class QueueBox(QWidget):
         self.told = words("", "queue-told")
         self.table = QTableWidget(0, 3)
         self.table.setHorizontalHeaderLabels(["Slide", "Result", "Tissue (mm²)"])
+        numbers, titles = self.table.verticalHeader(), self.table.horizontalHeader()
+        assert numbers is not None and titles is not None
+        numbers.hide()
+        titles.setStretchLastSection(True)
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.show_file = button("Open the table", self._open_table, "Open the results in a spreadsheet.")
         self.results: list[Result] = []

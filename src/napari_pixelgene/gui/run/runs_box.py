@@ -14,7 +14,7 @@ from napari_pixelgene.gui.run.history import STATES, Row
 
 _COLUMNS = ("Run", "r (chance)", "Time", "Model")
 _LEAST, _MOST = 3, 8
-_ROOMY = 340
+_ROOMY = 330
 
 
 class RunsBox(QWidget):
@@ -48,11 +48,9 @@ class RunsBox(QWidget):
         self.show_rows([])
 
     def resizeEvent(self, event: Any) -> None:
-        """In a narrow dock the model, which names of runs mostly say, makes room for them."""
+        """In a narrow dock the model, which names of runs mostly say, is left to the tooltip and the details."""
         super().resizeEvent(event)
-        header = self.list.header()
-        if header is not None:
-            header.resizeSection(3, 84 if self.width() >= _ROOMY else 36)
+        self.list.setColumnHidden(3, self.width() < _ROOMY)
 
     @property
     def chosen(self) -> Row | None:
@@ -67,9 +65,8 @@ class RunsBox(QWidget):
         self.list.clear()
         for each in self.rows:
             item = QTreeWidgetItem([f"{each.sign} {each.name}", each.score or "–", each.took, each.model])
-            item.setToolTip(0, f"{each.name}: {STATES[each.state]}")
+            item.setToolTip(0, f"{each.name} ({each.model}): {STATES[each.state]}")
             item.setToolTip(1, each.verdict or "It was not scored on held-out blocks.")
-            item.setToolTip(3, each.model)
             self.list.addTopLevelItem(item)
             if each.name == before:
                 self.list.setCurrentItem(item)
@@ -127,9 +124,8 @@ class RunsBox(QWidget):
         assert header is not None
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for place in (1, 2):
+        for place in (1, 2, 3):
             header.setSectionResizeMode(place, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(3, QHeaderView.ResizeMode.Fixed)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.none)
