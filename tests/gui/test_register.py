@@ -63,7 +63,7 @@ class Person:
 
     def __init__(self, viewer, qtbot) -> None:
         self.viewer, self.qtbot = viewer, qtbot
-        viewer.window.resize(1300, 900)
+        viewer.window.resize(1000, 700)
         self.session = session_of(viewer)
         self.dock = show_dock(viewer, "Register")
         self.asked = []
@@ -181,6 +181,10 @@ def test_click_fit_correct_and_save(person, section, truth):
     assert dock.controls.table.rowCount() == 6 and dock.work.fit.transform is not None
     assert person.session.layer("morphology", capture="run") is not None
     assert len(person.viewer.layers["pairs on the H&E"].data) == 2 * 6  # a ring and a number each
+
+    # A click on a ring selects its pair, and looks at it.
+    person.click("moving", np.array(person.pairs.pairs[3].moving) * MORPHOLOGY_MPP)
+    assert len(person.pairs) == 6 and person.pairs.half is None and person.pairs.selected == 3
 
     # A pair clicked wrong is dragged where it belongs, and it can be taken back.
     before = person.pairs
@@ -310,6 +314,10 @@ def bring(person, monkeypatch, path, direction=None):
 def test_keys_work_on_both_canvases_whatever_layer_is_active(person, section, truth, monkeypatch, tmp_path):
     registered(person, section, truth, monkeypatch, tmp_path)
     dock, viewer = person.dock, person.viewer
+    holder_of(dock).hide()
+    person.key("fixed", Qt.Key.Key_3)
+    assert person.pairs.selected != 2  # keys belong to the dock that is seen
+    holder_of(dock).show()
     overlay = person.session.layer("morphology")
     for side, active in (("fixed", overlay), ("fixed", viewer.layers["pairs on the H&E"]), ("moving", None)):
         if active is not None:
@@ -386,12 +394,17 @@ def test_the_table_switches_pairs_and_blending_keeps_the_slide(person, section, 
     assert 0.02 < (changed > 10).mean() < 0.5  # nuclei only; the slide between them is as it was
 
 
-def test_floating_rebuilds_the_canvas_and_picking_goes_on(person, section, truth, monkeypatch, tmp_path):
-    registered(person, section, truth, monkeypatch, tmp_path)
-    dock = person.dock
+def holder_of(dock):
     holder = dock.parent()
     while not isinstance(holder, QDockWidget):
         holder = holder.parent()
+    return holder
+
+
+def test_floating_rebuilds_the_canvas_and_picking_goes_on(person, section, truth, monkeypatch, tmp_path):
+    registered(person, section, truth, monkeypatch, tmp_path)
+    dock = person.dock
+    holder = holder_of(dock)
     for floating in (True, False):
         old = person.native("moving")
         QTest.mouseClick(holder.titleBarWidget().float_button, LEFT)
@@ -416,9 +429,7 @@ def test_what_is_undone_and_unsaved_survives_other_docks_and_sections(person, se
     person.press(dock.controls.pick)
     for there, here in zip(PLACES[:2], truth.apply(PLACES[:2]), strict=True):
         person.pair(there, here)
-    holder = dock.parent()
-    while not isinstance(holder, QDockWidget):
-        holder = holder.parent()
+    holder = holder_of(dock)
     holder.hide()
     assert len(person.stored().keypoints) == 2 and not dock.controls.pick.isChecked()
     assert not person.viewer.layers["pairs on the H&E"].visible
@@ -596,3 +607,30 @@ def test_two_viewers_do_not_meddle(person, section, make_napari_viewer, qtbot, u
         other.key("moving", Qt.Key.Key_Escape)
     finally:
         vars(other).clear()
+
+
+def test_the_dock_by_keyboard_and_its_channels(person, section, truth, monkeypatch, tmp_path):
+    registered(person, section, truth, monkeypatch, tmp_path)
+    dock, table = person.dock, person.dock.controls.table
+    table.setFocus()
+    QTest.keyClick(table, Qt.Key.Key_Down)
+    QTest.keyClick(table, Qt.Key.Key_Down)
+    chosen = person.pairs.selected
+    assert chosen is not None and table.currentRow() == chosen
+    for key, modifier, left in (
+        (Qt.Key.Key_Delete, Qt.KeyboardModifier.NoModifier, 5),
+        (Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier, 6),
+        (Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier, 5),
+    ):
+        QTest.keyClick(table, key, modifier)
+        assert len(person.pairs) == left
+    QTest.keyClick(table, Qt.Key.Key_P)
+    assert dock.controls.pick.isChecked()
+    names = [dock.controls.channel.itemText(i) for i in range(dock.controls.channel.count())]
+    assert names[0] == "Xenium · DAPI" and len(names) == len(dock.work.moving.channels)
+    if len(names) > 1:
+        dock.controls.channel.setCurrentIndex(1)
+        dock.choose(1)
+        seen = [layer for layer in person.session.layers("morphology") if layer.visible]
+        assert len(seen) == 1 and dock.work.moving.channels[1].name in seen[0].name
+        assert dock.controls.canvas.model.layers[0].name == dock.work.moving.channels[1].name

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from napari.components import ViewerModel
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.gui.register.fitting import fit
 from napari_pixelgene.gui.register.history import Draft, History
+from napari_pixelgene.gui.register.link import Link
 from napari_pixelgene.gui.register.pairs import Half, Pair, Pairs
 
 A, B, C, D = (1.0, 2.0), (30.0, 41.0), (5.5, 6.5), (70.0, 81.0)
@@ -131,8 +133,36 @@ def test_pairs_that_cannot_be_fitted_are_an_error_with_a_next_step(fault):
 
 def test_a_given_matrix_is_used_as_it_is_and_judged_by_the_pairs():
     pairs = keypoints(3)
-    off = Keypoints(pairs.moving_xy, pairs.fixed_xy + [6, 8])
+    off = Keypoints(pairs.moving_xy, pairs.fixed_xy + np.array([6, 8]))
     found = fitted(off, choice="given", given=TRUE)
     assert found.transform is TRUE and not found.candidates
     assert [row.residual_um for row in found.rows] == pytest.approx([5.0] * 3)
     assert "misses the 3 pairs it was not fitted to by RMSE 5.0 µm" in found.summary
+
+
+def test_one_camera_leads_the_other_through_the_perspective():
+    fixed, moving = ViewerModel(), ViewerModel()
+    link = Link(fixed, moving)
+    fixed.scene.camera.center = (0, 50, 60)
+    assert tuple(moving.scene.camera.center)[1:] != (50, 60)  # nothing links them yet
+    # Turned by 90°, 4 times as large, with a perspective.
+    matrix = np.array([[0.0, -4.0, 3000.0], [4.0, 0.0, 100.0], [2e-4, 0, 1.0]])
+    link.moving_to_fixed = matrix
+    moving.scene.camera.center = (0, 30.0, 500.0)
+    w = 1 + 2e-4 * 500
+    here = np.array([(-4 * 30 + 3000) / w, (4 * 500 + 100) / w])
+    np.testing.assert_allclose(np.array(fixed.scene.camera.center)[:0:-1], here)
+    near = Transform(matrix, "morphology_px", "he_px").apply(np.array([[500.0, 30], [501, 30], [500, 31]]))
+    grows = np.sqrt(abs(np.linalg.det(near[1:] - near[0])))
+    moving.scene.camera.zoom = 8.0
+    assert fixed.scene.camera.zoom == pytest.approx(8 / grows, rel=1e-3)
+    fixed.scene.camera.center = (0, here[1], here[0])
+    np.testing.assert_allclose(np.array(moving.scene.camera.center)[:0:-1], [500, 30], atol=1e-6)
+    link.look_at(np.array([1.0, 2.0]), np.array([3.0, 4.0]))  # both at once: neither leads
+    assert tuple(fixed.scene.camera.center)[1:] == (2, 1) and tuple(moving.scene.camera.center)[1:] == (4, 3)
+    before = tuple(fixed.scene.camera.center)
+    moving.scene.camera.center = (0, 10.0, -9000.0)  # beyond the horizon
+    assert tuple(fixed.scene.camera.center) == before
+    link.leave()
+    moving.scene.camera.center = (0, 30.0, 500.0)
+    assert tuple(fixed.scene.camera.center) == before

@@ -61,15 +61,15 @@ class Controls:
         self.blend.setRange(0, 100)
         self.blend.setValue(100)
         self.blend.setToolTip("How strongly the moving image shows on the H&E")
-        self.blend.valueChanged.connect(dock.fade)
+        self.blend.valueChanged.connect(dock.blending.fade)
         self.hide = QPushButton("Hide")
         self.hide.setCheckable(True)
         self.hide.setToolTip("Hide the moving image; Space does so while it is held")
-        self.hide.clicked.connect(lambda on: dock.show_overlay(not on))
+        self.hide.clicked.connect(lambda on: dock.blending.show(not on))
         self.flicker = QPushButton("Flicker")
         self.flicker.setCheckable(True)
         self.flicker.setToolTip("Show and hide the moving image in turns: what does not jump, fits (F)")
-        self.flicker.toggled.connect(dock.set_flicker)
+        self.flicker.toggled.connect(dock.blending.flicker)
         self.overlay_tips = [(widget, widget.toolTip()) for widget in (self.blend, self.hide, self.flicker)]
 
     def _menus(self, dock: RegisterDock) -> None:

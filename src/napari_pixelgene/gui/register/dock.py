@@ -6,8 +6,7 @@ in `wording`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -16,9 +15,11 @@ from qtpy.QtCore import QTimer
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.gui import workers
 from napari_pixelgene.gui.dock import Dock, button, words
+from napari_pixelgene.gui.faults import guarded
+from napari_pixelgene.gui.register.blending import Blending
 from napari_pixelgene.gui.register.controls import Controls
 from napari_pixelgene.gui.register.editing import Editor
-from napari_pixelgene.gui.register.keys import Handler, Keys
+from napari_pixelgene.gui.register.keys import Keys, handlers_of, pressed
 from napari_pixelgene.gui.register.overlay import Overlay
 from napari_pixelgene.gui.register.transfer import Transfer
 from napari_pixelgene.gui.register.views import Heard, Views
@@ -27,9 +28,7 @@ from napari_pixelgene.gui.register.work import Work
 from napari_pixelgene.gui.session import ALIGNMENT, FILES, on
 from napari_pixelgene.pipeline.moving import Moving, movable, open_moving
 
-_SAVE_MS, _PULSE_MS, _FLICKER_MS = 1500, 450, 350
-# Space pressed shorter than this leaves the overlay hidden; held longer, it shows it again when let go.
-_TAP_S = 0.3
+_SAVE_MS, _PULSE_MS = 1500, 450
 
 
 class RegisterDock(Dock):
@@ -47,11 +46,13 @@ class RegisterDock(Dock):
         self.editor = Editor(self._edited, lambda index: self.views.look_at(index))
         self.transfer = Transfer(self)
         self.overlay = Overlay(self.session)
+        self.blending = Blending(self)
         self.controls = Controls(self)
         editor = self.editor
         heard = Heard(editor.click, editor.move, editor.select, self.controls.hint.setText)
         self.views = Views(self.session.viewer, self.controls.canvas, heard)
-        self.keys = Keys([self.session.viewer, self.controls.canvas.model], self._handlers())
+        self._handlers = handlers_of(self.controls, editor, self.blending)
+        self.keys = Keys([self.session.viewer, self.controls.canvas.model], self._handlers)
         self._say = words("")
         self._go_to = "Section"
         self._go = button("", lambda: self.session.asked.emit(self._go_to))
@@ -60,7 +61,6 @@ class RegisterDock(Dock):
         self._save_soon = self._timer(_SAVE_MS, self.save)
         self._save_soon.setSingleShot(True)
         self._pulse = self._timer(_PULSE_MS, self.views.pulse)
-        self._flicker = self._timer(_FLICKER_MS, lambda: self.show_overlay(not self.overlay.visible))
         on(self.session.closing, self._leave, self)
         self.destroyed.connect(_farewell(self.views, self.keys))
         self.refresh()
@@ -82,6 +82,7 @@ class RegisterDock(Dock):
 
     def _changed(self, what: str) -> None:
         if what == FILES or (what == ALIGNMENT and not self._saving):
+            self.save(reload=False)
             self.refresh()
 
     def showEvent(self, event: Any) -> None:
@@ -100,7 +101,12 @@ class RegisterDock(Dock):
             self.controls.flicker.setChecked(False)
             self.keys.free()
             self.views.set_visible(False)
-            self.save()
+            self.save(reload=self.window().isVisible())
+
+    def keyPressEvent(self, event: Any) -> None:
+        """The canvases' keys, for whoever works in the table."""
+        if self.work is None or not pressed(event, self._handlers):
+            super().keyPressEvent(event)
 
     def _nothing(self, text: str, to: str) -> None:
         self._say.setText(text)
@@ -170,10 +176,9 @@ class RegisterDock(Dock):
             self.save()
             self._open(name)
             return
-        self.overlay.channel = channel
+        self.overlay.choose(channel)
         self.views.show_channel(channel)
-        self.overlay.require()
-        self.views.raise_rings()
+        self._draw()
 
     def set_picking(self, on_: bool) -> None:
         """Whether clicks count."""
@@ -181,26 +186,6 @@ class RegisterDock(Dock):
         self.controls.pick.setText("Picking" if on_ else "Pick")
         if self.work is not None:
             self.controls.hint.setText(hint(self.work, on_))
-
-    def fade(self, percent: int) -> None:
-        """How strongly the moving image shows."""
-        self.overlay.fade(percent / 100)
-        self.views.raise_rings()
-
-    def show_overlay(self, visible: bool) -> None:
-        """Show the moving image on the H&E, or hide it."""
-        self.overlay.show(visible)
-        self.controls.hide.setChecked(not visible)
-        self.views.raise_rings()
-
-    def set_flicker(self, on_: bool) -> None:
-        """Show and hide it in turns."""
-        if on_:
-            self._flicker.start()
-        else:
-            self._flicker.stop()
-            if self.work is not None:
-                self.show_overlay(True)
 
     def to_run(self) -> None:
         """Save, and on."""
@@ -215,13 +200,18 @@ class RegisterDock(Dock):
         if work is None:
             return
         self.views.show()
-        self.overlay.update()
-        self.views.raise_rings()
+        self._draw()
         (self._pulse.start if work.pairs.half is not None else self._pulse.stop)()
         self.controls.show(work)
         if work.unsaved:
             self._save_soon.start()
         self._show_saved()
+
+    @guarded
+    def _draw(self) -> None:
+        """The moving image where the present transform puts it."""
+        self.overlay.update()
+        self.views.raise_rings()
 
     def save(self, reload: bool = True) -> None:
         """Write what is new; a section that cannot be written is said, and nothing is lost here."""
@@ -243,37 +233,12 @@ class RegisterDock(Dock):
         """Everyone looks again; what stands may be another transform now, or none."""
         self.session.reload(ALIGNMENT)
         if self.work is not None:
-            self.overlay.update()
+            self._draw()
             self.controls.show(self.work)
 
     def _show_saved(self) -> None:
         if self.work is not None:
             self.controls.saved.setText(saved(self.work, self._why_unsaved))
-
-    # Keys
-
-    def _handlers(self) -> dict[str, Handler]:
-        controls, editor = self.controls, self.editor
-        digits = {str(n): (lambda _, n=n: editor.select(n - 1)) for n in range(1, 10)}
-        return {
-            **digits,
-            "P": lambda _: controls.pick.toggle(),
-            "F": lambda _: controls.flicker.toggle(),
-            "Escape": lambda _: editor.drop_half(),
-            "Delete": lambda _: editor.delete(),
-            "Backspace": lambda _: editor.delete(),
-            "Control-Z": lambda _: editor.undo(),
-            "Control-Y": lambda _: editor.redo(),
-            "Control-Shift-Z": lambda _: editor.redo(),
-            "Space": self._space,
-        }
-
-    def _space(self, _: Any) -> Iterator[None]:
-        pressed, was = time.monotonic(), self.overlay.visible
-        self.show_overlay(not was)
-        yield
-        if time.monotonic() - pressed > _TAP_S:
-            self.show_overlay(was)
 
     def _timer(self, milliseconds: int, does: Callable[[], Any]) -> QTimer:
         timer = QTimer(self)

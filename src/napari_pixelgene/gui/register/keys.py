@@ -3,9 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtGui import QKeySequence
+
+if TYPE_CHECKING:
+    from napari_pixelgene.gui.register.blending import Blending
+    from napari_pixelgene.gui.register.controls import Controls
+    from napari_pixelgene.gui.register.editing import Editor
 
 Handler = Callable[[Any], Any]
+
+
+def handlers_of(controls: Controls, editor: Editor, blending: Blending) -> dict[str, Handler]:
+    """What each key does."""
+    digits = {str(n): (lambda _, n=n: editor.select(n - 1)) for n in range(1, 10)}
+    return {
+        **digits,
+        "P": lambda _: controls.pick.toggle(),
+        "F": lambda _: controls.flicker.toggle(),
+        "Escape": lambda _: editor.drop_half(),
+        "Delete": lambda _: editor.delete(),
+        "Backspace": lambda _: editor.delete(),
+        "Control-Z": lambda _: editor.undo(),
+        "Control-Y": lambda _: editor.redo(),
+        "Control-Shift-Z": lambda _: editor.redo(),
+        "Space": blending.hold,
+    }
+
+
+def pressed(event: Any, handlers: Mapping[str, Handler]) -> bool:
+    """Answer a key that nothing in the dock wanted; whether it was one of ours. Space is the buttons'."""
+    name = QKeySequence(event.keyCombination()).toString()
+    for qt, ours in (("Ctrl", "Control"), ("+", "-"), ("Esc", "Escape"), ("Del", "Delete")):
+        name = name.replace(qt, ours)
+    if name not in handlers or name == "Space":
+        return False
+    handlers[name](None)
+    return True
 
 
 class Keys:

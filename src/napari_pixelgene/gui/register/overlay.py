@@ -69,6 +69,14 @@ class Overlay:
         self._drawn = transform
         return layer
 
+    def choose(self, channel: int) -> None:
+        """Another channel in the stead of the one that was seen."""
+        was = self.visible
+        self.channel = channel
+        wanted = self.require() if was else None
+        for layer in self.layers():
+            layer.visible = layer is wanted
+
     def fade(self, opacity: float) -> None:
         """How strongly the moving image shows."""
         layer = self.require()

@@ -40,6 +40,13 @@ class PairTable(QTableWidget):
         self.itemSelectionChanged.connect(self._selected)
         self.itemChanged.connect(self._changed)
 
+    def keyPressEvent(self, event: Any) -> None:
+        """Letters and digits are the dock's keys; there is nothing here to search for by typing."""
+        if event.text().isalnum():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
     def show_rows(self, rows: Sequence[Row], selected: int | None, half: str = "") -> None:
         """The pairs, and a last line for the half one: `half` says where it waits for its partner."""
         self.blockSignals(True)
