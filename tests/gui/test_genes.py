@@ -220,8 +220,9 @@ def test_hovering_reads_both(dock: GenesDock):
     """At a measured square both values, in the background only what is there; in the dock and in the status bar."""
     browser, viewer = dock.browser, dock.session.viewer
     predicted, measured = level(dock.session.layer("map")), np.asarray(browser.measured.levels(browser.gene)[0])
-    inside = np.argwhere((measured > 0) & np.isfinite(predicted))
-    row, column = inside[len(inside) // 2]
+    above = np.roll(measured, 1, axis=0)
+    inside = np.argwhere((measured > 0) & np.isfinite(predicted) & (above != measured))
+    row, column = inside[len(inside) // 2]  # another row would be another value
     hover(viewer, row, column, lambda: "predicted" in dock.here.text())
     text = dock.here.text()
     assert f"measured {measured[row, column]:.0f} (counts per 8 µm square)" in text
@@ -259,6 +260,7 @@ def test_the_colour_bar_is_read_off_the_canvas(make_napari_viewer, section, them
     viewer.scene.camera.zoom *= 3  # the slide fills the canvas: white and pink behind everything
     settle()
     bare = picture(viewer)
+    assert "pixelgene_predicted" not in viewer.canvas.overlays
     QTest.mouseClick(dock.predicted, LEFT)
     session.layer("map").opacity = 0.0
     settle()

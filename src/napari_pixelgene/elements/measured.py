@@ -53,13 +53,9 @@ class MeasuredLattice:
         total: FloatArray = np.asarray(self.spread @ column, dtype=np.float64)
         out = [_gathered(self.places[0], total)]
         for parent, size, places in zip(self.parents, self.sizes, self.places[1:], strict=True):
-            total = np.bincount(parent, total, len(size))
+            total = np.bincount(parent, total, len(size)).astype(np.float64)
             out.append(_gathered(places, total / size))
         return out
-
-    def measured_at(self, row: int, column: int) -> bool:
-        """Whether anything was measured in a superpixel."""
-        return bool(self.places[0][row, column] < self.spread.shape[0])
 
 
 def lattice_of_bins(bins_at: IntArray, level_shapes: Sequence[tuple[int, int]]) -> MeasuredLattice:

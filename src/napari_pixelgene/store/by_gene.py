@@ -53,7 +53,6 @@ class ColumnsInMemory:
 
     def __init__(self, counts: sparse.csr_matrix) -> None:
         self._columns = counts.tocsc()
-        self._columns.sort_indices()
         self.shape = (int(counts.shape[0]), int(counts.shape[1]))
         self.totals: FloatArray = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
 
@@ -97,7 +96,6 @@ def _fill(folder: Path, counts: sparse.csr_matrix) -> None:
     data = _array(group, "data", int(starts[-1]), _narrow(counts.data))
     for first, last, write in _slabs(starts):
         part = counts[:, first:last].tocsc()
-        part.sort_indices()
         indices[write], data[write] = part.indices, part.data.astype(data.dtype)
 
 

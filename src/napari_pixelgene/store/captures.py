@@ -33,7 +33,6 @@ from napari_pixelgene.store.documents import plain, read_attributes, update_attr
 from napari_pixelgene.store.references import ATTRIBUTE, Reference
 from napari_pixelgene.store.section import SectionStore, make_group, open_group
 
-
 # The reference to an image that a person gave for a run that brings none.
 MORPHOLOGY = "morphology"
 
