@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QDockWidget, QInputDialog
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.exporters.alignments import write_alignment_json
@@ -536,7 +536,7 @@ def test_files_that_fit_and_files_that_do_not(person, section, truth, monkeypatc
     assert "cannot be written" in dock.fault.text
 
 
-def test_cells_without_an_image_are_registered_by_their_picture(person, tmp_path):
+def test_cells_without_an_image_are_registered_by_their_picture(person, tmp_path, monkeypatch):
     """A capture in µm of its own: the picture of its cells is clicked, drawn and stored in that frame; then two
     viewers at once, and captures that need no registration."""
     angles = np.linspace(0.4, 2 * np.pi - 0.4, 90)
@@ -572,6 +572,18 @@ def test_cells_without_an_image_are_registered_by_their_picture(person, tmp_path
     away = np.linalg.norm(lit[:, None] - stored.to_he.apply(xy_um)[None], axis=2).min(axis=1)
     assert away.max() < 16  # pixels of 0.5 µm, where the picture's own are 2 µm
     assert not [way for way, action in dock.controls.exports if action.isEnabled() and way.morphology]
+
+    image = np.random.default_rng(2).integers(0, 4000, (300, 420), dtype=np.uint16)
+    layer = person.viewer.add_image(image, name="my dapi")
+    assert dock.controls.given.isVisible()
+    monkeypatch.setattr(QInputDialog, "getDouble", lambda *a: (0.8, True))
+    dock.controls.given._take_layer(layer)
+    person.qtbot.waitUntil(lambda: dock.state == "full" and dock.work.moving.frame == "morphology_px", timeout=10000)
+    assert not dock.fault.text and not dock.controls.given.isVisible() and len(person.pairs) == 4
+    kept = dock.work.moving
+    assert kept.um_per_unit == pytest.approx(0.8) and kept.channels[0].yx_shape == (300, 420)
+    np.testing.assert_array_equal(np.asarray(kept.channels[0].levels[0][...]), image)
+    np.testing.assert_allclose(dock.work.keypoints.moving_xy * 0.8, hits, atol=0.06)
 
     on_slide = import_section(
         tmp_path / "b.section.zarr", tmp_path / "he.tif", TableSource(units="he_um", unit_um=1.0, **table_on(tmp_path)),

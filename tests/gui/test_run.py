@@ -298,6 +298,28 @@ def test_napari_stays_when_a_person_wants_to(docked, qtbot, program, monkeypatch
     job.cancel()
 
 
+def test_a_run_that_is_there_predicts_the_ticked_sections(dock, qtbot, program, section) -> None:
+    runs = dock.runs
+    learned(SectionStore.open(section))
+    runs.look()
+    qtbot.waitUntil(lambda: bool(runs.rows), timeout=5000)
+    done = next(row for row in runs.rows if row.about is not None)
+    runs.select(done.name)
+    program(DONE)
+    dock.sections.choose([section], [])
+    qtbot.mouseClick(runs.use, LEFT)
+    assert "ticked under Predict" in runs.fault.text
+    dock.sections.choose([], [section])
+    qtbot.mouseClick(runs.use, LEFT)
+    assert not runs.fault.text
+    job = jobs.all()[0]
+    written = tomllib.loads(job.config.read_text())
+    assert list(written) == ["predict"] and job.sections == (section.resolve(),)
+    step = written["predict"]
+    assert step["run"] == done.name and step["source"] == str(section) and step["sections"] == [str(section)]
+    qtbot.waitUntil(lambda: dock.progress.running is None, timeout=10000)
+
+
 def test_a_stopped_run_is_continued_under_its_name_and_another_is_not_overwritten(dock, qtbot, program, section):
     program(WAIT)
     qtbot.mouseClick(dock.run, LEFT)

@@ -12,6 +12,7 @@ from napari_pixelgene.gui.canvas import Canvas
 from napari_pixelgene.gui.dock import allow, button, row, words
 from napari_pixelgene.gui.faults import FaultBox
 from napari_pixelgene.gui.register.files import EXPORTS, IMPORTS, TEXTS
+from napari_pixelgene.gui.register.given_image import GivenImage
 from napari_pixelgene.gui.register.models import ModelChoice
 from napari_pixelgene.gui.register.table import PairTable
 from napari_pixelgene.gui.register.wording import half_words, hint, summary
@@ -31,6 +32,7 @@ class Controls:
         self.channel.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.channel.setToolTip("The image that is laid onto the H&E")
         self.channel.activated.connect(dock.choose)
+        self.given = GivenImage(dock)
         self.canvas = Canvas()
         self.pick = QPushButton("Pick")
         self.pick.setCheckable(True)
@@ -85,6 +87,7 @@ class Controls:
         blend = row(QLabel("Blend"), self.blend, self.hide, self.flicker, stretch=False)
         body = dock.body
         body.addLayout(top)
+        body.addLayout(row(self.given))
         body.addWidget(self.canvas)
         body.addLayout(row(self.pick, self.undo, self.redo, self.delete, stretch=False))
         for widget in (self.hint, self.table, self.models, self.fit_fault, self.summary):
@@ -103,6 +106,7 @@ class Controls:
             self.fit_fault.clear()
         self.summary.setText(summary(work))
         self.hint.setText(hint(work, self.pick.isChecked()))
+        self.given.reflect(work)
         self._allow(work)
 
     def list_channels(self, work: Work, chosen: int, captures: list[str]) -> None:

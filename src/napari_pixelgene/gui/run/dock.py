@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QScrollArea
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QScrollArea, QWidget
 
 from napari_pixelgene import jobs
 from napari_pixelgene.errors import PixelGeneError
@@ -22,6 +22,7 @@ from napari_pixelgene.gui.run.history import Row, choices_again, run_of, same_un
 from napari_pixelgene.gui.run.options_box import Fold, OptionsBox
 from napari_pixelgene.gui.run.progress_box import ProgressBox
 from napari_pixelgene.gui.run.queue_box import QueueBox
+from napari_pixelgene.gui.run.reuse import predict_with
 from napari_pixelgene.gui.run.runs_part import RunsPart
 from napari_pixelgene.gui.run.sections_box import SectionsBox
 from napari_pixelgene.gui.run.story import Story
@@ -182,6 +183,15 @@ class RunDock(Dock):
         job = jobs.start(f"{choices.run} on {names}", toml_of(choices), choices.sections())
         self._follow(job)
 
+    def _use(self, row: Row) -> None:
+        """Predict the ticked sections with a run that is there."""
+        self.runs.fault.clear()
+        device = str(self.options.device.currentData()) if self.options is not None else "auto"
+        try:
+            self._follow(predict_with(row.name, self.session.require().path, self.sections.predict, device))
+        except PixelGeneError as error:
+            self.runs.fault.tell(error)
+
     def _follow(self, job: jobs.Job) -> None:
         self.next.hide()
         self.progress.follow(job)
@@ -262,19 +272,11 @@ class RunDock(Dock):
         form.addRow("Name", self.name)
         self._options_place = row(stretch=False)
         self.next.hide()
-        self.body.addWidget(heading("Sections"))
-        self.body.addWidget(self.sections)
-        self.body.addLayout(self._options_place)
-        self.body.addLayout(form)
-        self.body.addWidget(self.cost)
-        self.body.addWidget(self.why)
-        self.body.addLayout(row(self.run))
-        self.body.addWidget(self.progress)
-        self.body.addLayout(row(self.next))
-        self.body.addWidget(heading("Runs"))
-        self.body.addWidget(self.runs)
+        parts = (heading("Sections"), self.sections, self._options_place, form, self.cost, self.why, row(self.run),
+                 self.progress, row(self.next), heading("Runs"), self.runs, self.queue_fold)  # fmt: skip
+        for part in parts:
+            self.body.addWidget(part) if isinstance(part, QWidget) else self.body.addLayout(part)
         self.queue_fold.inside.addWidget(self.queue)
-        self.body.addWidget(self.queue_fold)
 
     def _connect(self) -> None:
         self.sections.changed.connect(self._settle.start)
@@ -283,6 +285,7 @@ class RunDock(Dock):
         self.progress.ended.connect(self._ended)
         self.progress.stage_done.connect(self._stage_done)
         self.runs.repeated.connect(self._again)
+        self.runs.used.connect(self._use)
         self.runs.looked.connect(lambda: self.queue.show_runs([r.name for r in self.runs.rows if r.about is not None]))
         self.queue.started.connect(self._follow)
 

@@ -18,9 +18,13 @@ _ROOMY = 330
 
 
 class RunsBox(QWidget):
-    """`show_rows` lists them; `opened`, `again`, `asked` (details) and `deleted` name the row a person means."""
+    """`show_rows` lists them.
+
+    `opened`, `again`, `asked` (details), `used` (predict with it) and `deleted` name the row a person means.
+    """
 
     opened, again, asked, deleted = Signal(object), Signal(object), Signal(object), Signal(object)
+    used = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,6 +44,7 @@ class RunsBox(QWidget):
         self.details.hide()
         self.open = button("Open", lambda: self._tell("opened"))
         self.repeat = button("Again…", lambda: self._tell("again"))
+        self.use = button("Predict with it", lambda: self._tell("used"))
         self.more = button("Details", self._toggle_details)
         self.delete = button("Delete…", lambda: self._tell("deleted"))
         self.list.itemSelectionChanged.connect(self._selected)
@@ -70,7 +75,7 @@ class RunsBox(QWidget):
             self.list.addTopLevelItem(item)
             if each.name == before:
                 self.list.setCurrentItem(item)
-        for widget in (self.list, self.open, self.repeat, self.more, self.delete):
+        for widget in (self.list, self.open, self.repeat, self.use, self.more, self.delete):
             widget.setVisible(bool(rows))
         self.none.setVisible(not rows)
         shown = min(max(len(rows), _LEAST), _MOST)
@@ -96,6 +101,8 @@ class RunsBox(QWidget):
         unmapped = "" if chosen is None or chosen.mapped else "It has no maps of this section."
         allow(self.open, none or unmapped, "Show its maps.")
         allow(self.repeat, none, "Put its settings into the form, under a new name.")
+        unfinished = "" if chosen is None or chosen.about is not None else "It was not finished."
+        allow(self.use, none or unfinished, "Predict the sections ticked above with this run, as it is.")
         allow(self.more, none, "Settings, genes, versions, verdict.")
         allow(self.delete, none or ("It is running: cancel it first." if running else ""), "Delete it and its maps.")
         self.details.hide()
@@ -130,7 +137,8 @@ class RunsBox(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.none)
         column.addWidget(self.list)
-        column.addLayout(row(self.open, self.repeat, self.more, self.delete))
+        column.addLayout(row(self.open, self.use, self.repeat))
+        column.addLayout(row(self.more, self.delete))
         column.addWidget(self.said)
         column.addWidget(self.fault)
         column.addWidget(self.details)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_pixelgene.errors import InputError
-from napari_pixelgene.exporters.images import write_slide
+from napari_pixelgene.exporters.images import write_image
 from napari_pixelgene.gui.layers import KEY
 from napari_pixelgene.readers.images import read_image
 
@@ -48,4 +48,4 @@ def saved_layer(layer: Image, section: Path, mpp: float) -> Path:
             "An H&E is (rows, columns, 3) in 8 bits: choose another layer, or convert it.",
         )
     place = section.with_name(section.name.removesuffix(".section.zarr") + ".he.ome.tif")
-    return write_slide(place, data, mpp)
+    return write_image(place, data, mpp)
