@@ -58,6 +58,7 @@ class Dock(QWidget):
         layout.addWidget(self._pages, 1)
         layout.addWidget(self.notes)
         layout.addWidget(self.fault)
+        self._holder: QDockWidget | None = None
         self.setMinimumWidth(NARROW - 20)
         # Else napari puts a stretch below us, and half the dock is empty.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -79,7 +80,13 @@ class Dock(QWidget):
             holder = holder.parent()
         if holder is not None:
             _entitle(holder, self.title)
+            if self._holder is not holder:
+                self._holder = holder
+                holder.visibilityChanged.connect(self.brought)
         super().showEvent(event)
+
+    def brought(self, to_front: bool) -> None:
+        """The dock came to the front, or went behind another: Qt hides no dock behind a tab, it tells this only."""
 
     # States
 

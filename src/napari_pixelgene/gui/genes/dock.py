@@ -14,7 +14,7 @@ from napari_pixelgene.gui.genes.hover import Hover
 from napari_pixelgene.gui.genes.opening import READING, Beside, open_beside
 from napari_pixelgene.gui.genes.pins import PinList
 from napari_pixelgene.gui.genes.rows import GeneRows
-from napari_pixelgene.gui.genes.sayings import SMOOTHER
+from napari_pixelgene.gui.genes.sayings import SMOOTHER, at_cursor
 from napari_pixelgene.gui.genes.search import SearchBox
 from napari_pixelgene.gui.genes.table import GeneTableView
 from napari_pixelgene.gui.session import on
@@ -147,7 +147,7 @@ class GenesDock(Dock):
         self.search.clear()
         self._show_rows()
         self._show_runs()
-        self.here.setText(f"{self.browser.gene}: point at the slide to read its values.")
+        self.here.setText(at_cursor(self.browser.gene, "", None))
         self._show_pins()
         self._reflect()
         self.show_full()
@@ -195,6 +195,7 @@ class GenesDock(Dock):
             return
         if self.table.marked != browser.gene:
             self.table.mark(browser.gene)
+            self.here.setText(at_cursor(browser.gene, "", None))
         predicted, measured = browser.shown()
         self.predicted.setChecked(predicted)
         self.measured.setChecked(measured)

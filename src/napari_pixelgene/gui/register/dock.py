@@ -43,6 +43,7 @@ class RegisterDock(Dock):
         self._wanted: str | None = None  # the capture to be opened when the dock is seen
         self._task: workers.Task | None = None
         self._saving, self._why_unsaved = False, ""
+        self._in_front = True
         self.editor = Editor(self._edited, lambda index: self.views.look_at(index))
         self.transfer = Transfer(self)
         self.overlay = Overlay(self.session)
@@ -86,27 +87,42 @@ class RegisterDock(Dock):
             self.refresh()
 
     def showEvent(self, event: Any) -> None:
-        """What had to wait until somebody looks."""
+        """It is seen."""
         super().showEvent(event)
-        self.keys.bind()
-        self.views.set_visible(True)
-        if self._wanted is not None:
-            self._open(self._wanted)
+        self._come()
 
     def hideEvent(self, event: Any) -> None:
-        """Another dock is in front, or the window closes: nothing stays unsaved, nothing picks."""
+        """It is closed, or the window is."""
         super().hideEvent(event)
         with suppress(RuntimeError):  # Qt may have taken the widgets already
-            self.controls.pick.setChecked(False)
-            self.controls.flicker.setChecked(False)
-            self.keys.free()
-            self.views.set_visible(False)
-            self.save(reload=self.window().isVisible())
+            self._go_behind()
 
     def keyPressEvent(self, event: Any) -> None:
         """The canvases' keys, for whoever works in the table."""
         if self.work is None or not pressed(event, self._handlers):
             super().keyPressEvent(event)
+
+    def brought(self, to_front: bool) -> None:
+        """Behind another dock it neither picks nor shows its rings."""
+        with suppress(RuntimeError):  # Qt may have taken the widgets already
+            (self._come if to_front else self._go_behind)()
+
+    def _come(self) -> None:
+        """What had to wait until somebody looks."""
+        self._in_front = True
+        self.keys.bind()
+        self.views.set_visible(True)
+        if self._wanted is not None:
+            self._open(self._wanted)
+
+    def _go_behind(self) -> None:
+        """Nothing stays unsaved, nothing picks."""
+        self._in_front = False
+        self.controls.pick.setChecked(False)
+        self.controls.flicker.setChecked(False)
+        self.keys.free()
+        self.views.set_visible(False)
+        self.save(reload=self.window().isVisible())
 
     def _nothing(self, text: str, to: str) -> None:
         self._say.setText(text)
@@ -206,6 +222,7 @@ class RegisterDock(Dock):
         if work.unsaved:
             self._save_soon.start()
         self._show_saved()
+        self.views.set_visible(self._in_front)
 
     @guarded
     def _draw(self) -> None:
