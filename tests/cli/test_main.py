@@ -20,7 +20,8 @@ from napari_pixelgene.cli.terminal import Terminal
 from napari_pixelgene.errors import Cancelled, InputError
 
 NAMES = [name for _, name, _, _ in command._COMMANDS]
-PLACES = [where for _, _, where, _ in command._COMMANDS] + [f"importing:import_{name.replace('-', '_')}" for name, _ in command._IMPORTS]
+_KINDS = [name.replace("-", "_") for name, _ in command._IMPORTS]
+PLACES = [where for _, _, where, _ in command._COMMANDS] + [f"importing:import_{kind}" for kind in _KINDS]
 HEAVY = ("torch", "zarr", "scipy", "numpy", "polars", "anndata", "napari", "qtpy", "matplotlib", "cv2", "skimage")
 
 

@@ -258,4 +258,43 @@ def test_a_dropped_section_is_adopted(viewer, dock: SectionDock, section: Path):
     viewer.layers.remove(dock.session.layer("map"))
     dock.refresh()
     assert dock.state == "full" and len(viewer.layers) == count - 1
-    assert not dock.toggles["map"].isEnabled()
+    assert not dock.toggles["map"].isChecked()
+    click(dock.toggles["map"])  # what was deleted comes back
+    assert len(viewer.layers) == count and dock.session.layer("map").visible
+
+
+def test_a_run_that_is_named_is_never_ignored(dock: SectionDock, small_run, tmp_path: Path):
+    dock.new()
+    dialog = dock.new_dialog
+    (tmp_path / "empty").mkdir()
+    dialog.he.setText(str(small_run.he))
+    dialog.run.setText(str(tmp_path / "empty"))
+    dialog._run_changed()
+    dialog.folder.setText(str(tmp_path))
+    dialog.name.setText("odd")
+    dialog.start()
+    assert "not what it is" in dialog.fault.text and not (tmp_path / "odd.section.zarr").exists()
+    dialog.run.clear()
+    dialog.mpp.setText("50")
+    dialog.start()
+    assert "50 µm per pixel" in dialog.fault.text
+    dialog.reject()
+
+
+def test_all_four_docks_keep_the_view_and_the_keys(viewer, section: Path, qtbot):
+    from napari_pixelgene.gui.docks import _dock_of, open_docks
+
+    open_docks(viewer)
+    session = session_of(viewer)
+    session.open(section)
+    register = _dock_of(viewer, "Register")
+    qtbot.waitUntil(lambda: register.state == "full", timeout=10_000)
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 210.0, 330.0), 2.2
+    show_dock(viewer, "Register")
+    qtbot.waitUntil(lambda: register.controls.canvas.native is not None, timeout=5000)
+    qtbot.wait(200)
+    assert viewer.scene.camera.zoom == pytest.approx(2.2) and viewer.scene.camera.center[-1] == pytest.approx(330)
+    click(register.controls.pick)
+    show_dock(viewer, "Genes")
+    qtbot.waitUntil(lambda: not register.controls.pick.isChecked(), timeout=3000)
+    assert not register._in_front

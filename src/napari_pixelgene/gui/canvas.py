@@ -6,7 +6,8 @@ made anew, over the same model, in the next turn of the event loop. What is draw
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from weakref import ref
 
@@ -27,6 +28,9 @@ class Canvas(QWidget):
         self._drawn: Any = None
         self._held: QDockWidget | None = None
         self._to_fit = False
+        # Whoever follows this canvas' camera is not to follow it when it is only fitted, and hears of it afterwards.
+        self.quiet: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self.fitted: Callable[[], None] = lambda: None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self.setMinimumHeight(_LOWEST_PX)
@@ -62,7 +66,9 @@ class Canvas(QWidget):
     def fit(self) -> None:
         """Show the whole of what is there; as soon as there is a canvas of its final size."""
         self._to_fit = self._drawn is None
-        self.model.reset_view()
+        with self.quiet():
+            self.model.reset_view()
+        self.fitted()
 
     def drop(self) -> None:
         """Take the canvas away; the model stays."""

@@ -62,6 +62,7 @@ class Dock(QWidget):
         self.setMinimumWidth(NARROW - 20)
         # Else napari puts a stretch below us, and half the dock is empty.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        on(self.session.closing, self.notes.clear, self)
         on(self.session.opened, self.refresh, self)
         on(self.session.changed, self._changed, self)
 

@@ -40,8 +40,13 @@ class AllDocks(SectionDock):
 
 def open_docks(viewer: Viewer) -> None:
     """All four, tabbed, Section in front. Those that are open already stay as they are."""
+    first = _holder(show_dock(viewer, "Section"))
     for title in DOCKS:
-        show_dock(viewer, title)
+        holder = _holder(show_dock(viewer, title))
+        if first is None or holder is None or holder is first:
+            continue
+        if isinstance(main := first.parent(), QMainWindow):
+            main.tabifyDockWidget(first, holder)
     show_dock(viewer, "Section")
 
 

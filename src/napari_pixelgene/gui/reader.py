@@ -71,7 +71,7 @@ def section_layers(shown: ShownSection) -> list[LayerData]:
         layers.append(morphology_layer(image, shown.path, capture, visible=capture not in captures[:i]))
     if shown.maps is not None and len(shown.maps.genes):
         layers.append(measured_layer(shown.maps, shown.path))
-        layers.append(map_layer(shown.maps, first_gene(shown.maps), shown.path))
+        layers.append(map_layer(shown.maps, shown.best_gene or first_gene(shown.maps), shown.path))
     return layers
 
 

@@ -67,7 +67,8 @@ class Session:
         from napari_pixelgene.pipeline.showing import open_section
 
         store, why = _store(path)
-        shown = open_section(store, self.hear)
+        notes: list[Event] = []
+        shown = open_section(store, notes.append)
         layers = section_layers(shown)
         self.close()
         self._take(store, shown, why)
@@ -76,6 +77,8 @@ class Session:
         show_scale_bar_of(self.viewer)
         self.viewer.reset_view()
         self.opened.emit()
+        for note in notes:
+            self.hear(note)
 
     def adopt(self, path: Path) -> None:
         """Take over a section whose layers napari's reader has added already."""
@@ -99,9 +102,14 @@ class Session:
         """Something of the section was written anew: look again, and tell the docks."""
         from napari_pixelgene.pipeline.showing import open_section
 
-        if self.store is not None:
+        if self.store is None:
+            return
+        try:
             self.shown = open_section(self.store)
-            self.changed.emit(what)
+        except PixelGeneError as error:  # its folder or slide went away meanwhile; what is drawn stays
+            self.warn(str(error))
+            return
+        self.changed.emit(what)
 
     def require(self) -> SectionStore:
         """The open section."""
@@ -134,6 +142,24 @@ class Session:
         from napari.layers import Layer
 
         return self.viewer.add_layer(Layer.create(*data))
+
+    def roles(self) -> set[str]:
+        """The roles that layers of the open section can have, also those a person deleted."""
+        from napari_pixelgene.gui.reader import section_layers
+
+        if self.shown is None:
+            return set()
+        return {str(says["metadata"][KEY]["role"]) for _, says, _ in section_layers(self.shown)}
+
+    def restore(self, role: str) -> None:
+        """Add the layers of a role again, which a person deleted."""
+        from napari_pixelgene.gui.reader import section_layers
+
+        for data in section_layers(self.shown) if self.shown is not None else ():
+            if data[1]["metadata"][KEY]["role"] == role:
+                layer = self.add(data)
+                if role == "he":
+                    self.viewer.layers.move(self.viewer.layers.index(layer), 0)
 
     # Words
 

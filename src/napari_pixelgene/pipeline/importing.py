@@ -67,7 +67,9 @@ def import_section(
     refs = {key: reference(file, path) for key, file in files.items()}
     he_reference = reference(image, path)
     inputs = {key: content_hash(ref) for key, ref in {HE: he_reference, **refs}.items()}
-    fingerprint = provenance.fingerprint({**settings.model_dump(), **_chosen(source)}, inputs)
+    # A size given that is the file's own makes no other section.
+    chosen = {**settings.model_dump(), "mpp": round(image.require_mpp(), 9), **_chosen(source)}
+    fingerprint = provenance.fingerprint(chosen, inputs)
     finished = _finished(path, fingerprint, overwrite)
     if finished is not None:
         on_event(Note(f"{path.name} was imported from these files before; nothing to do.", stage=STAGE))

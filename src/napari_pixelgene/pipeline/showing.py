@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.pipeline.slide import open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.stages.warping import warped_pyramid
 from napari_pixelgene.store.maps import read_maps
+from napari_pixelgene.store.scores import read_scores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,12 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ShownSection:
-    """A section's lazy parts. `morphology` holds (capture, channel on the H&E's pixels), `maps` one run's maps."""
+    """A section's lazy parts. `morphology` holds (capture, channel on the H&E's pixels), `maps` one run's maps;
+    `best_gene` is the one with the highest held-out score, empty where nothing was scored."""
 
     path: Path
     he: Image
     morphology: tuple[tuple[str, Image], ...] = ()
     maps: Expression | None = None
+    best_gene: str = ""
 
 
 def open_section(store: SectionStore, on_event: OnEvent = silent) -> ShownSection:
@@ -38,7 +43,20 @@ def open_section(store: SectionStore, on_event: OnEvent = silent) -> ShownSectio
     if len(runs) > 1:
         on_event(Note(f"{store.path.name} has maps of {', '.join(runs)}; those of '{runs[0]}' are shown."))
     morphology = [(name, image) for name in store.captures() for image in _drawn(store, name, he, on_event)]
-    return ShownSection(store.path, he, tuple(morphology), read_maps(store, runs[0]) if runs else None)
+    maps = read_maps(store, runs[0]) if runs else None
+    return ShownSection(store.path, he, tuple(morphology), maps, _best(store, maps))
+
+
+def _best(store: SectionStore, maps: Expression | None) -> str:
+    """The gene of the maps that scored highest on held-out tissue."""
+    scores = read_scores(store, maps.run) if maps is not None else None
+    if maps is None or scores is None:
+        return ""
+    columns = scores.table()
+    mapped = set(maps.genes.symbols)
+    rows = zip(columns.get("gene", ()), columns.get("log_pearson", ()), strict=False)
+    ranked = [(float(r), str(gene)) for gene, r in rows if gene in mapped and r is not None and np.isfinite(r)]
+    return max(ranked)[1] if ranked else ""
 
 
 def _drawn(store: SectionStore, name: str, he: Image, on_event: OnEvent) -> tuple[Image, ...]:

@@ -112,6 +112,9 @@ class RegisterDock(Dock):
         self._in_front = True
         self.keys.bind()
         self.views.set_visible(True)
+        for role in ("tissue", "region"):  # they would hide the nuclei that are clicked
+            for layer in self.session.layers(role):
+                layer.visible = False
         if self._wanted is not None:
             self._open(self._wanted)
 

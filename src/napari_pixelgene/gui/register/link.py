@@ -36,13 +36,17 @@ class Link:
     def look_at(self, fixed_um: FloatArray | None, moving_um: FloatArray | None) -> None:
         """Centre each canvas at a place (x, y) of its own; None leaves it to follow."""
         if fixed_um is not None and moving_um is not None:
-            with self._alone():
+            with self.alone():
                 _centre(self._cameras["fixed"], fixed_um)
                 _centre(self._cameras["moving"], moving_um)
         elif fixed_um is not None:
             _centre(self._cameras["fixed"], fixed_um)
         elif moving_um is not None:
             _centre(self._cameras["moving"], moving_um)
+
+    def follow_fixed(self) -> None:
+        """The H&E leads: the moving canvas goes where it is."""
+        self._fixed_moved()
 
     def _listen(self, side: str, function: Callable[..., None]) -> None:
         for signal in (self._cameras[side].events.center, self._cameras[side].events.zoom):
@@ -65,12 +69,13 @@ class Link:
         if not geometry.denominator(matrix, place)[0] > 0:
             return  # beyond the horizon of a perspective
         grows = float(np.sqrt(abs(np.linalg.det(geometry.jacobian(matrix, place)[0]))))
-        with self._alone():
+        with self.alone():
             _centre(self._cameras[follower], geometry.apply_matrix(matrix, place)[0])
             self._cameras[follower].zoom = camera.zoom / grows
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
+        """While it lasts, neither camera follows the other."""
         was, self._busy = self._busy, True
         try:
             yield

@@ -27,6 +27,7 @@ class PairTable(QTableWidget):
         super().__init__(0, 4)
         self.setHorizontalHeaderLabels(["#", "use", "residual", "why"])
         self.verticalHeader().hide()
+        self.setTabKeyNavigation(False)  # Tab leaves the table
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

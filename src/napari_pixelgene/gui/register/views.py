@@ -37,6 +37,7 @@ class Views:
         self.viewer, self.canvas, self.heard = viewer, canvas, heard
         self.models: dict[Side, Any] = {"fixed": viewer, "moving": canvas.model}
         self.link = Link(viewer, canvas.model)
+        canvas.quiet, canvas.fitted = self.link.alone, self.link.follow_fixed
         self.work: Work | None = None
         self.marks: dict[Side, Marks] = {side: Marks(self.models[side], side) for side in SIDES}
         self.pickers = {side: self._picker(side) for side in SIDES}
@@ -55,8 +56,8 @@ class Views:
         self.link.moving_to_fixed = None
         if work is not None:
             self._draw_moving(work, channel)
-            self.canvas.fit()
             self.show()
+            self.canvas.fit()
 
     def show_channel(self, channel: int) -> None:
         """Another channel of the same image; the camera stays."""

@@ -169,10 +169,13 @@ class SectionDock(Dock):
 
     def _relink_first(self, path: Path) -> bool:
         """Ask where the files of a section are that cannot be opened without them; whether they are what is missing."""
-        store = SectionStore.open(path)
-        if all(each["state"] == "there" for each in files(store)):
+        lost = [each for each in files(SectionStore.open(path, writable=False)) if each["state"] != "there"]
+        if not lost:
             return False
-        dialog = RelinkDialog(store, self)
+        try:
+            dialog = RelinkDialog(SectionStore.open(path), self)
+        except PixelGeneError:  # it cannot be written: what could not be opened is said
+            return False
         dialog.accepted.connect(partial(self.open_path, path))
         dialog.open()
         return True
@@ -193,6 +196,9 @@ class SectionDock(Dock):
             self.notes.add("The import was stopped. Choose the same files again to continue it.")
         elif (fault := follower.job.fault()) is not None:
             self.fault.say(fault.problem, fault.mend, fault.details)
+            if self.new_dialog is not None:  # as it was filled in
+                self.new_dialog.fault.say(fault.problem, fault.mend, fault.details)
+                self.new_dialog.open()
 
     # What is shown
 
@@ -225,10 +231,12 @@ class SectionDock(Dock):
     def _layers_changed(self, *_: Any) -> None:
         for role, box in self.toggles.items():
             found = self.session.layers(role)
-            allow(box, "" if found else "there is none yet")
+            allow(box, "" if found or role in self.session.roles() else "there is none yet")
             box.setChecked(any(layer.visible for layer in found))
 
     def _toggle(self, role: str, checked: bool) -> None:
+        if checked and not self.session.layers(role):
+            self.session.restore(role)
         for layer in self.session.layers(role):
             layer.visible = checked
 

@@ -31,6 +31,7 @@ from napari_pixelgene.pipeline.config import IMAGE, ImportStep, RunConfig, to_to
 from napari_pixelgene.pipeline.sources.base import Source
 from napari_pixelgene.pipeline.sources.registry import SOURCES, kind_of, recognise, source_class
 from napari_pixelgene.readers.images import read_image
+from napari_pixelgene.stages.checks import check_pixel_size
 from napari_pixelgene.store.section import SUFFIX
 
 if TYPE_CHECKING:
@@ -188,6 +189,8 @@ class NewDialog(QDialog):
 
     def _source(self) -> Source | None:
         """The run as it stands in the dialog."""
+        if self.form is None and self.run.text().strip():
+            raise InputError("A run is named, but not what it is.", "Choose that at “It is”, or empty the line “Run”.")
         if self.form is None:
             return None
         places = self.form.kind.places
@@ -210,6 +213,8 @@ class NewDialog(QDialog):
 
     def _slide(self, section: Path) -> tuple[Path | None, float | None]:
         mpp = _number(self.mpp.text(), "The pixel size")
+        if mpp is not None:
+            check_pixel_size(mpp)
         layer: Any = self.layer.currentData()
         if layer is not None:
             if mpp is None:

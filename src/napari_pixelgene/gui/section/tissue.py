@@ -48,8 +48,9 @@ class TissueBox(QGroupBox):
         self.reset_button = button("Take edits back", self.reset, "Back to the mask that was found.")
         column = QVBoxLayout(self)
         column.addWidget(self.status)
-        column.addLayout(row(self.find_button, self.load_button, self.reset_button))
-        column.addLayout(row(self.out_button, self.add_button, self.region_button))
+        column.addLayout(row(self.find_button, self.load_button))
+        column.addLayout(row(self.out_button, self.add_button))
+        column.addLayout(row(self.region_button, self.reset_button))
         self._task: workers.Task | None = None
         self._saved: dict[str, Any] = {}
         self._timer = QTimer(self)
