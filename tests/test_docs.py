@@ -324,8 +324,8 @@ def on_the_screen() -> frozenset[str]:
     from napari_pixelgene.pipeline.sources.registry import SOURCES, source_class
 
     sources = [source_class(kind) for kind in SOURCES]
-    fields = {name: field for source in sources for name, field in source.model_fields.items()}
-    labels = {field.title or label_of(name) for name, field in fields.items()}
+    fields = [(name, field) for source in sources for name, field in source.model_fields.items()]
+    labels = {field.title or label_of(name) for name, field in fields}
     return frozenset(said | labels | {source.title for source in sources} | {manifest()["display_name"]})
 
 

@@ -45,7 +45,12 @@ class SpatialDataSource(Source):
     symbols: str = Field("", description="The column of var with gene symbols; empty: var_names.")
     shape: Shape | None = Field(None, description="What a unit covers: disk, square or point; left out: as drawn.")
     size_um: float | None = Field(None, gt=0, description="Diameter of a disk or side of a square in µm.")
-    min_qv: float = Field(20.0, ge=0, description="Points of lower quality (qv) are left out, where they state one.")
+    min_qv: float = Field(
+        20.0,
+        ge=0,
+        title="Least quality (QV)",
+        description="Points of lower quality (qv) are left out, where they state one.",
+    )
 
     @classmethod
     def claims(cls, path: Path) -> bool:
