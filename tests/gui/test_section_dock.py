@@ -298,3 +298,15 @@ def test_all_four_docks_keep_the_view_and_the_keys(viewer, section: Path, qtbot)
     show_dock(viewer, "Genes")
     qtbot.waitUntil(lambda: not register.controls.pick.isChecked(), timeout=3000)
     assert not register._in_front
+
+    dock = show_dock(viewer, "Section")
+    dock.tissue.find_tissue()
+    qtbot.waitUntil(lambda: dock.tissue._task is None, timeout=10_000)
+    viewer.reset_view()
+    before = session.layer("tissue").data.copy()
+    click(dock.tissue.out_button)
+    width, height = session.shown.he.size_um
+    stroke(viewer, (0.4 * width, 0.5 * height), (0.6 * width, 0.5 * height))
+    assert session.layer("tissue").data.sum() < before.sum()
+    QTest.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: bool(np.array_equal(session.layer("tissue").data, before)), timeout=3000)

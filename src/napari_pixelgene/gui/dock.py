@@ -6,7 +6,7 @@ A dock is `empty` (nothing is open, or what it needs is not there: it says what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QSize, Qt
@@ -112,6 +112,7 @@ class Dock(QWidget):
     def show_full(self) -> None:
         """Everything is there."""
         self._pages.setCurrentIndex(2)
+        chain_tabs(self.body)
 
     def show_broken(self, error: BaseException) -> None:
         """What the dock is about cannot be had."""
@@ -210,6 +211,31 @@ def button(text: str, does: Callable[..., Any], tip: str = "") -> QPushButton:
     made.clicked.connect(lambda: does())
     made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
     return made
+
+
+def chain_tabs(layout: QLayout) -> None:
+    """Let Tab go through a layout's widgets as the eye does; Qt goes in the order in which they were made."""
+    before: QWidget | None = None
+    for widget in _in_order(layout):
+        if before is not None:
+            QWidget.setTabOrder(before, widget)
+        before = widget
+
+
+def _in_order(layout: QLayout) -> Iterator[QWidget]:
+    """What can have the focus, from top to bottom."""
+    for place in range(layout.count()):
+        item = layout.itemAt(place)
+        inner = item.layout() if item is not None else None
+        if inner is not None:
+            yield from _in_order(inner)
+        widget = item.widget() if item is not None else None
+        if widget is None:
+            continue
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            yield widget
+        elif (within := widget.layout()) is not None:
+            yield from _in_order(within)
 
 
 def allow(widget: QWidget, why_not: str = "", tip: str = "") -> None:

@@ -12,7 +12,7 @@ from napari_pixelgene.gui.layers import KEY
 from napari_pixelgene.gui.register.fitting import Fit
 from napari_pixelgene.gui.register.pairs import Pairs, Side
 
-RING_PX, SELECTED_PX, PLATE_PX = 17, 25, 18
+RING_PX, SELECTED_PX, PLATE_PX, WIDE_PLATE_PX = 17, 25, 18, 25  # the last for two digits
 # The number's plate lies so far to the lower right of its ring, in screen pixels.
 _ASIDE_PX = 17.0
 # Bright, with a dark edge and dark numbers: seen on pink, on purple and on black, told apart by the colour-blind.
@@ -136,7 +136,8 @@ class Marks:
         layer.data = np.concatenate([rings, rings + _ASIDE_PX * um_per_px])
         if len(rings):
             pixels = [SELECTED_PX if i == seen.selected else RING_PX for i in range(len(rings))]
-            layer.size = np.array(pixels + [PLATE_PX] * len(rings)) * um_per_px
+            plates = [PLATE_PX if len(label) < 2 else WIDE_PLATE_PX for label in seen.labels]
+            layer.size = np.array(pixels + plates) * um_per_px
 
     def _colour(self) -> None:
         layer, seen = self.layer, self.shown

@@ -84,6 +84,7 @@ class CheckList(QWidget):
         """Show these in the stead of those before."""
         while (item := self._grid.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
+                widget.hide()  # it goes in a later turn only
                 widget.deleteLater()
         self.texts = [f"{_SIGNS[check.level][0]} {check.text}" for check in findings]
         for line, check in enumerate(findings):
