@@ -1,98 +1,104 @@
 """Work beside the window: a function in a thread, with its notes and its end told on the window's own thread.
 
-For work of seconds whose inside is numpy or I/O. Anything longer is a job (`jobs.py`), a process of its own:
-a busy Python thread would make the window stutter.
+For work of seconds whose inside is numpy or I/O. Anything longer is a job (`jobs/`), a process of its own: a busy
+Python thread would make the window stutter. A plain thread and one queued signal: napari's own workers change
+Python's warning filters while they run, and two at once leave them changed, so that files still open are told to a
+person as warnings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from threading import Thread
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import QObject
+from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 
 from napari_pixelgene.errors import Cancelled
 from napari_pixelgene.progress import Event, Note
 
+Function = Callable[[Callable[[Event], None]], Any]
 
-class _Outcome:
-    """What a function gave or raised; never raised in the thread, where Qt's wrapper swallows some errors."""
 
-    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
-        self.value, self.error = value, error
+class _Outcome(NamedTuple):
+    """What a function gave or raised, and what it had to say."""
+
+    value: Any
+    error: BaseException | None
+    notes: list[Note]
 
 
 class Task(QObject):
     """A running function. `cancel()` stops it at its next event; then neither `done` nor `failed` is called."""
 
-    def __init__(self, worker: Any, parent: QObject) -> None:
-        super().__init__(parent)
-        self._worker = worker
+    _ended = QtSignal(object)
+
+    def __init__(self, function: Function, hand_over: Callable[[_Outcome], None]) -> None:
+        super().__init__()
         self.cancelled = False
+        self._hand_over: Callable[[_Outcome], None] | None = hand_over
+        self._ended.connect(self._end)  # a slot of an object of the window's thread: called there
+        self._thread = Thread(target=self._run, args=(function,), daemon=True)
+        _RUNNING.add(self)  # until it has ended, also when whoever asked is gone
+        self._thread.start()
 
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
-        return self._worker is not None and bool(self._worker.is_running)
-
-    def let_go(self) -> None:
-        """It has ended: the worker's signal holds whoever asked, who holds this, and no collector sees that circle."""
-        if self._worker is not None:
-            self._worker.returned.disconnect()
-            self._worker = None
+        return self._hand_over is not None
 
     def cancel(self) -> None:
         """Let it stop at its next event."""
         self.cancelled = True
 
-
-def start(
-    owner: QObject,
-    function: Callable[[Callable[[Event], None]], Any],
-    done: Callable[[Any], None],
-    failed: Callable[[BaseException], None],
-    heard: Callable[[Note], None] | None = None,
-) -> Task:
-    """Run `function(on_event)` in a thread; `done`, `failed` and `heard` (its notes, at the end) are called
-    on the window's thread."""
-    from napari.qt.threading import create_worker
-
-    task: Task
-
-    def work() -> tuple[_Outcome, list[Note]]:
+    def _run(self, function: Function) -> None:
         notes: list[Note] = []
 
         def on_event(event: Event) -> None:
-            if task.cancelled:
+            if self.cancelled:
                 raise Cancelled
             if isinstance(event, Note):
                 notes.append(event)
 
         try:
-            outcome = _Outcome(function(on_event))
+            outcome = _Outcome(function(on_event), None, notes)
         except BaseException as error:  # noqa: BLE001 - handed on to whoever asked
-            outcome = _Outcome(error=error)
-        return outcome, notes
+            outcome = _Outcome(None, error, notes)
+        self._ended.emit(outcome)
 
-    worker = create_worker(work, _start_thread=False)
-    task = Task(worker, owner)
+    def _end(self, outcome: _Outcome) -> None:
+        hand_over, self._hand_over = self._hand_over, None
+        _RUNNING.discard(self)
+        if hand_over is not None and not self.cancelled:
+            hand_over(outcome)
 
-    def ended(result: tuple[_Outcome, list[Note]]) -> None:
-        outcome, notes = result
-        task.let_go()
-        if task.cancelled or _gone(owner):
+
+_RUNNING: set[Task] = set()
+
+
+def start(
+    owner: QObject,
+    function: Function,
+    done: Callable[[Any], None],
+    failed: Callable[[BaseException], None],
+    heard: Callable[[Note], None] | None = None,
+) -> Task:
+    """Run `function(on_event)` in a thread; `done`, `failed` and `heard` (its notes, at the end) are called
+    on the window's thread, unless `owner` is gone by then."""
+
+    def hand_over(outcome: _Outcome) -> None:
+        if _gone(owner):
             return
         if heard is not None:
-            for note in notes:
+            for note in outcome.notes:
                 heard(note)
         if outcome.error is not None:
             failed(outcome.error)
         else:
             done(outcome.value)
 
-    worker.returned.connect(ended)
-    worker.start()
-    return task
+    return Task(function, hand_over)
 
 
 def _gone(owner: QObject) -> bool:
