@@ -281,6 +281,27 @@ def test_a_run_that_is_named_is_never_ignored(dock: SectionDock, small_run, tmp_
     dialog.reject()
 
 
+def test_an_open_layer_is_taken_as_the_h_and_e(viewer, dock: SectionDock, tmp_path: Path, qtbot):
+    rng = np.random.default_rng(4)
+    pixels = np.full((500, 640, 3), 244, dtype=np.uint8)
+    pixels[60:430, 80:560] = rng.integers([150, 70, 130], [215, 140, 190], (370, 480, 3))
+    viewer.add_image(pixels, name="my slide", rgb=True)
+    dock.new()
+    dialog = dock.new_dialog
+    dialog.layer.setCurrentIndex(dialog.layer.findText("layer: my slide"))
+    assert dialog.name.text() == "my-slide" and not dialog.he.isVisible()
+    dialog.folder.setText(str(tmp_path))
+    dialog.start()
+    assert "pixel size of the layer 'my slide' is not given" in dialog.fault.text
+    dialog.mpp.setText("0.5")
+    dialog.start()
+    assert not dialog.fault.text
+    qtbot.waitUntil(lambda: dock.session.store is not None or bool(dock.fault.text), timeout=60_000)
+    assert not dock.fault.text and dock.session.shown.he.mpp == 0.5
+    np.testing.assert_array_equal(np.asarray(dock.session.shown.he.levels[0][...]), pixels)
+    assert "captures" not in dock.captures.text() and "Nothing was measured" in dock.captures.text()
+
+
 def test_all_four_docks_keep_the_view_and_the_keys(viewer, section: Path, qtbot):
     from napari_pixelgene.gui.docks import _dock_of, open_docks
 
