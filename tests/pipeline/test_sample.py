@@ -19,7 +19,7 @@ from napari_pixelgene.store.section import SectionStore
 
 def test_a_sample_has_everything_to_look_at_and_may_be_moved(tmp_path: Path):
     tissue = SimulationSettings(width_um=500, height_um=400, genes=12, hidden_genes=2, seed=5, transcripts_per_cell=60)
-    learning = FitSettings(model="ridge", genes="all", folds=FoldSettings(folds=2, block_um=128, partitions=1))
+    learning = FitSettings(model="ridge", genes="all", folds=FoldSettings(folds=3, block_um=128, partitions=1))
     stages = set()
     made = make_sample(
         tmp_path / "first", lambda e: stages.add(e.stage) if isinstance(e, Progress) else None, tissue, learning
@@ -28,6 +28,7 @@ def test_a_sample_has_everything_to_look_at_and_may_be_moved(tmp_path: Path):
     os.replace(tmp_path / "first", tmp_path / "second")
     shown = open_section(SectionStore.open(tmp_path / "second" / SECTION, writable=False))
     assert shown.maps is not None and shown.maps.run == RUN and len(shown.maps.genes) == 12
+    assert shown.best_gene in shown.maps.genes.symbols  # it is scored: the best gene is seen first
     ((_, dapi),) = shown.morphology
     assert dapi.yx_shape == shown.he.yx_shape == (800, 1000)
     middle = np.asarray(shown.maps.levels[0][:, 15:35, 18:45])
