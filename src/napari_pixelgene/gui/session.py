@@ -203,7 +203,9 @@ def session_of(viewer: Any) -> Session:
     model = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
     if model not in _SESSIONS:
         from napari_pixelgene.gui.remembering import remember_view
+        from napari_pixelgene.gui.warming import warm_up
 
+        warm_up()
         made = _SESSIONS[model] = Session(model)
         _adopt_shown(made)
         remember_view(made)
