@@ -7,6 +7,7 @@ words from it. A misspelt name is an error, never ignored.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,6 +47,12 @@ class Section(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated again."""
         return self.make({**self.model_dump(), **changes})
+
+
+def shown(*, words: Mapping[str, str] | None = None, empty: str = "", rare: bool = False) -> dict[str, Any]:
+    """How a field is shown to a person, for its `json_schema_extra`: the words of its choices, what stands in it
+    while it is empty, and whether it is asked for so seldom that it is folded away."""
+    return {"words": dict(words or {}), "empty": empty, "rare": rare}
 
 
 def read_toml(path: Path) -> dict[str, Any]:

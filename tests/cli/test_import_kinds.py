@@ -26,7 +26,8 @@ def imported(folder: Path, *arguments: object) -> tuple[SectionStore, str]:
 def test_a_table(units: str, small_run: SimulatedRun, tmp_path: Path) -> None:
     text = "px,py,what,type\n" + "".join(f"{x},{y},{gene},T\n" for x, y, gene in ROWS)
     (tmp_path / "t.csv").write_text(text)
-    arguments = ("--he", small_run.he, "--table", "t.csv", "--units", units, "--gene", "what", "--x", "px", "--y", "py")
+    columns = ("--gene", "what", "--x", "px", "--y", "py")
+    arguments = ("--he", small_run.he, "--table", "t.csv", "--coordinates", units, *columns)
     store, said = imported(tmp_path, "table", "t.section.zarr", *arguments)
     capture = require_capture(store)
     assert capture.transcripts is not None and capture.transcripts["rows"] == 3

@@ -549,7 +549,7 @@ def test_cells_without_an_image_are_registered_by_their_picture(person, tmp_path
     settings = ImportSettings(mpp=MPP, name="cells")
     table = {"table": tmp_path / "cells.csv", "identity": "cell", "footprint": "point"}
     apart = import_section(
-        tmp_path / "a.section.zarr", tmp_path / "he.tif", TableSource(units="stage_um", **table), settings
+        tmp_path / "a.section.zarr", tmp_path / "he.tif", TableSource(coordinates="stage_um", **table), settings
     )
     person.open(apart.path)
     dock = person.dock
@@ -586,8 +586,8 @@ def test_cells_without_an_image_are_registered_by_their_picture(person, tmp_path
     np.testing.assert_allclose(dock.work.keypoints.moving_xy * 0.8, hits, atol=0.06)
 
     on_slide = import_section(
-        tmp_path / "b.section.zarr", tmp_path / "he.tif", TableSource(units="he_um", unit_um=1.0, **table_on(tmp_path)),
-        settings,
+        tmp_path / "b.section.zarr", tmp_path / "he.tif",
+        TableSource(coordinates="he_um", unit_um=1.0, **table_on(tmp_path)), settings,
     )  # fmt: skip
     person.session.open(on_slide.path)
     assert dock.state == "empty" and "needs no registration" in dock._say.text()

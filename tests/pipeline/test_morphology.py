@@ -32,7 +32,7 @@ def store(tmp_path: Path, small_run: SimulatedRun) -> SectionStore:
     rows = "\n".join(f"{x:.3f},{y:.3f},{'AB'[i % 2]}" for i, (x, y) in enumerate(xy))
     table = tmp_path / "molecules.csv"
     table.write_text(f"x,y,gene\n{rows}\n")
-    source = TableSource(table=table, units="stage_um", x="x", y="y", gene="gene")
+    source = TableSource(table=table, coordinates="stage_um", x="x", y="y", gene="gene")
     return import_section(tmp_path / "a.section.zarr", small_run.he, source)
 
 

@@ -35,7 +35,7 @@ RING_UM = np.stack([-900 + 150 * np.cos(ANGLES), 4200 + 90 * np.sin(ANGLES)], ax
 
 def table_section(folder: Path, he: Path, rows: list[str], **options: object) -> SectionStore:
     (folder / "cells.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    source = TableSource(table=folder / "cells.csv", units="stage_um", **options)
+    source = TableSource(table=folder / "cells.csv", coordinates="stage_um", **options)
     return import_section(folder / "cells.section.zarr", he, source, ImportSettings(mpp=0.5, name="cells"))
 
 
@@ -49,7 +49,7 @@ def he(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory, he: Path) -> SectionStore:
     rows = ["cell,x,y,A,B", *(f"c{i},{x},{y},{i + 1},2" for i, (x, y) in enumerate(RING_UM.tolist()))]
-    return table_section(tmp_path_factory.mktemp("cells"), he, rows, identity="cell", footprint="point")
+    return table_section(tmp_path_factory.mktemp("cells"), he, rows, identity="cell", shape="point")
 
 
 def bright_um(moving: Moving) -> np.ndarray:

@@ -142,7 +142,7 @@ def test_a_long_table_on_the_slide_needs_no_registration(
     scale = 1.0 if units == "he_um" else registered.meta()["mpp"]
     table = pd.DataFrame({"x": xy[:, 0] / scale, "y": xy[:, 1] / scale, "gene": molecules["feature_name"]})
     table.to_parquet(tmp_path / "t.parquet", index=False)
-    source = TableSource(table=tmp_path / "t.parquet", units=units)  # type: ignore[arg-type]
+    source = TableSource(table=tmp_path / "t.parquet", coordinates=units)  # type: ignore[arg-type]
     store = import_section(tmp_path / "t.section.zarr", small_run.he, source)
     assert_same_bins(bins_of(registered), bins_of(store))
 
@@ -151,8 +151,9 @@ def test_molecules_beside_the_slide_are_refused_before_anything_is_written(
     small_run: SimulatedRun, tmp_path: Path
 ) -> None:
     pd.DataFrame({"x": [1e6, 9.0, 2e6], "y": [3.0, 1e6, 4.0], "gene": "A"}).to_csv(tmp_path / "t.csv", index=False)
+    source = TableSource(table=tmp_path / "t.csv", coordinates="he_um")
     with pytest.raises(PixelGeneError, match=r"lie outside the H&E"):
-        import_section(tmp_path / "t.section.zarr", small_run.he, TableSource(table=tmp_path / "t.csv", units="he_um"))
+        import_section(tmp_path / "t.section.zarr", small_run.he, source)
     assert not (tmp_path / "t.section.zarr").exists()
 
 
@@ -237,7 +238,7 @@ others = ["area", "type"]
     a, b, c = (step.source for step in config.imports)
     assert a == PrefixSource(prefix=tmp_path / "data/S1-", radius_is="radius-px")
     assert b == CosmxSource(run=tmp_path / "flat", count="cells", pixel_um=0.18)
-    assert c == TableSource(table=tmp_path / "c.gem.gz", units="stage_um", unit_um=0.5, others=("area", "type"))
+    assert c == TableSource(table=tmp_path / "c.gem.gz", coordinates="stage_um", unit_um=0.5, others=("area", "type"))
     (tmp_path / "again.toml").write_text(to_toml(config.tables()))
     assert read_config(tmp_path / "again.toml") == config
 
@@ -248,7 +249,7 @@ def test_units_of_a_wide_table_are_checked_against_the_slide(small_run: Simulate
         {"cell": [f"c{k}" for k in range(24)], "x": 150 + j * 60.0, "y": 150 + i * 60.0, "A": i, "B": j}
     )
     table.to_csv(tmp_path / "w.csv", index=False)
-    source = TableSource(table=tmp_path / "w.csv", units="he_um", footprint="disk", size_um=50)
+    source = TableSource(table=tmp_path / "w.csv", coordinates="he_um", shape="disk", size_um=50)
     store = import_section(tmp_path / "w.section.zarr", small_run.he, source, ImportSettings(name="spots"))
     units = require_capture(store).units()
     assert units is not None and store.captures() == ["spots"]

@@ -70,7 +70,7 @@ def test_merscope_is_read_by_its_global_micrometres(tmp_path: Path) -> None:
 
 def test_a_gem_file_counts_molecules_at_half_a_micrometre(tmp_path: Path) -> None:
     source = TableSource.recognise(written(tmp_path, GEM, "A.gem"))
-    assert source is not None and (source.units, source.unit_um) == ("stage_um", 0.5)
+    assert source is not None and (source.coordinates, source.unit_um) == ("stage_um", 0.5)
     gapdh, actb = (5.0, 3.5, "Gapdh"), (1.5, 20.0, "Actb")
     assert molecules_of(source.read(HE)) == [gapdh, gapdh, actb, (5.0, 4.0, "Gapdh")]
     assert source.files() == {"transcripts": tmp_path / "A.gem"}
@@ -78,7 +78,7 @@ def test_a_gem_file_counts_molecules_at_half_a_micrometre(tmp_path: Path) -> Non
 
 def test_names_that_a_person_gives_go_before_known_ones(tmp_path: Path) -> None:
     path = written(tmp_path, "u,v,x,y,what,n,count\n1,2,50,60,A,2,9\n3,9,70,80,B,1,9\n", "t.csv")
-    source = TableSource(table=path, units="he_px", x="u", y="v", gene="what", count="n")
+    source = TableSource(table=path, coordinates="he_px", x="u", y="v", gene="what", count="n")
     assert molecules_of(source.read(HE)) == [(1.0, 2.0, "A"), (1.0, 2.0, "A"), (3.0, 9.0, "B")]
     assert source.read(HE).transcripts.frame == "he_px"  # type: ignore[union-attr]
 
@@ -100,7 +100,7 @@ def test_units_of_a_wide_table_keep_order_names_and_counts(tmp_path: Path) -> No
 
 def test_a_unit_without_a_name_has_its_number(tmp_path: Path) -> None:
     path = written(tmp_path, "x,y,A\n1,2,3\n4,9,0\n", "t.csv")
-    units = TableSource(table=path, units="he_px", footprint="point").read(HE).units
+    units = TableSource(table=path, coordinates="he_px", shape="point").read(HE).units
     assert units is not None and units.ids.tolist() == ["1", "2"] and units.footprint == Footprint("point")
 
 
@@ -115,31 +115,31 @@ def test_a_unit_without_a_name_has_its_number(tmp_path: Path) -> None:
         (MERSCOPE, {"controls": ("PT", "CD", "Bl")}, ["No molecule", "control"]),
         (GEM.replace("\t2\t1", "\t-2\t1"), {}, ["row 1", "'MIDCount'", "-2"]),
         (GEM.replace("\t2\t1", "\t1.5\t1"), {}, ["row 1", "1.5"]),
-        (WIDE, {}, ["covers", "--footprint"]),
-        (WIDE, {"footprint": "disk"}, ["size", "--size-um"]),
-        (WIDE.replace("volume", "type"), {"footprint": "point", "others": ("kind",)}, ["no column 'kind'"]),
-        (WIDE.replace(",120,", ",B cell,").replace("volume", "type"), {"footprint": "point"}, ["'type'", "--others"]),
-        (WIDE.replace("0,5", "0,5.5"), {"footprint": "point"}, ["row 1", "'CD3E'", "5.5"]),
-        (WIDE.replace("2,0", ",0"), {"footprint": "point"}, ["row 2", "'MS4A1'", "empty"]),
-        (WIDE.replace("CD3E", "MS4A1"), {"footprint": "point"}, ["gene 'MS4A1'", "1 and 2"]),
-        (WIDE.replace("a1", "z"), {"footprint": "point"}, ["row 'z'", "2 and 3"]),
-        (WIDE.replace("3,90", ",90"), {"footprint": "point"}, ["row 2", "position"]),
+        (WIDE, {}, ["covers", "--shape"]),
+        (WIDE, {"shape": "disk"}, ["size", "--size-um"]),
+        (WIDE.replace("volume", "type"), {"shape": "point", "others": ("kind",)}, ["no column 'kind'"]),
+        (WIDE.replace(",120,", ",B cell,").replace("volume", "type"), {"shape": "point"}, ["'type'", "--others"]),
+        (WIDE.replace("0,5", "0,5.5"), {"shape": "point"}, ["row 1", "'CD3E'", "5.5"]),
+        (WIDE.replace("2,0", ",0"), {"shape": "point"}, ["row 2", "'MS4A1'", "empty"]),
+        (WIDE.replace("CD3E", "MS4A1"), {"shape": "point"}, ["gene 'MS4A1'", "1 and 2"]),
+        (WIDE.replace("a1", "z"), {"shape": "point"}, ["row 'z'", "2 and 3"]),
+        (WIDE.replace("3,90", ",90"), {"shape": "point"}, ["row 2", "position"]),
     ],
 )  # fmt: skip
 def test_faults_name_the_place(tmp_path: Path, text: str, more: dict[str, object], words: list[str]) -> None:
     path = written(tmp_path, text, "t.csv")
     with pytest.raises(InputError) as caught:
-        TableSource.make({"table": path, "units": "stage_um", **more}).read(HE)
+        TableSource.make({"table": path, "coordinates": "stage_um", **more}).read(HE)
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, ["units", "not given"]),
-        ({"units": "he_px", "unit_um": 0.5}, ["unit_um", "pixels"]),
-        ({"units": "he_um", "footprint": "point", "size_um": 5}, ["size_um", "point"]),
-        ({"units": "he_um", "footprnt": "point"}, ["footprint"]),
+        ({}, ["coordinates", "not given"]),
+        ({"coordinates": "he_px", "unit_um": 0.5}, ["unit_um", "pixels"]),
+        ({"coordinates": "he_um", "shape": "point", "size_um": 5}, ["size_um", "point"]),
+        ({"coordinates": "he_um", "shap": "point"}, ["shape"]),
     ],
 )
 def test_settings_that_contradict_one_another_are_refused(values: dict[str, object], words: list[str]) -> None:
@@ -159,7 +159,7 @@ def test_only_tables_whose_units_are_known_are_recognised(tmp_path: Path) -> Non
 
 
 def test_a_moved_table_is_found_again(tmp_path: Path) -> None:
-    source = TableSource(table=tmp_path / "a.csv", units="he_px")
+    source = TableSource(table=tmp_path / "a.csv", coordinates="he_px")
     assert source.moved({"transcripts": tmp_path / "b" / "c.csv"}).table == tmp_path / "b" / "c.csv"
     with pytest.raises(PixelGeneError, match="no file"):
         source.files()

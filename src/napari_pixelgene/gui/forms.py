@@ -2,6 +2,7 @@
 
 `value()` gives the settings (or raises SettingsError that names the field), `set_value` shows others,
 `changed` is emitted when a person edits. Fields that a form cannot show (tables of tables) are left as they were.
+What a field says of its looks (`settings.shown`): its choices in words, what its empty line means, folded away.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QVBoxLayout, QWidget
 
 from napari_pixelgene.errors import SettingsError
+from napari_pixelgene.gui.fold import Fold
 from napari_pixelgene.settings import Section
 
 S = TypeVar("S", bound=Section)
@@ -42,13 +44,14 @@ class SettingsForm(QWidget, Generic[S]):
         self._groups: dict[str, SettingsForm[Any]] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        form = QFormLayout()
-        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form, rare, self.more = _rows(), _rows(), Fold("More…")
         column.addLayout(form)
         for name, field in kind.model_fields.items():
             if name not in set(leave_out):
-                self._add(name, field, form, column)
+                self._add(name, field, rare if _looks(field, "rare", False) else form, column)
+        self.more.inside.addLayout(rare)
+        column.addWidget(self.more)
+        self.more.setVisible(rare.rowCount() > 0)
         if value is not None:
             self.set_value(value)
 
@@ -103,17 +106,36 @@ class SettingsForm(QWidget, Generic[S]):
             form.labelForField(widget.native).setToolTip(field.description or "")
 
 
+def _rows() -> QFormLayout:
+    form = QFormLayout()
+    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return form
+
+
+def _looks(field: FieldInfo, key: str, otherwise: Any) -> Any:
+    """What `settings.shown` told of a field."""
+    told = field.json_schema_extra
+    return (told.get(key) if isinstance(told, dict) else None) or otherwise
+
+
+def _choice(field: FieldInfo, kind: Any, default: Any, says: dict[str, Any]) -> ComboBox:
+    # What a person must choose is not chosen for them: None is not among what the settings take.
+    unsaid = _UNCHOSEN if field.is_required() else _looks(field, "empty", _BY_ITSELF)
+    words = _looks(field, "words", {})
+    choices = [(str(words.get(each, each)), each) for each in get_args(kind)]
+    return ComboBox(choices=[*([] if default is not None else [(unsaid, None)]), *choices], value=default, **says)
+
+
 def _widget(name: str, field: FieldInfo, kind: Any) -> Widget | None:
     """The magicgui widget of a field, or None for what has none. An empty line stands for None."""
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     optional = kind is not field.annotation
     says: dict[str, Any] = {"name": name, "tooltip": field.description or ""}
     if get_origin(kind) is Literal:
-        # What a person must choose is not chosen for them: None is not among what the settings take.
-        first = [] if default is not None else [(_UNCHOSEN if field.is_required() else _BY_ITSELF, None)]
-        return ComboBox(choices=[*first, *((str(each), each) for each in get_args(kind))], value=default, **says)
+        return _choice(field, kind, default, says)
     if get_origin(kind) is tuple:
-        return LineEdit(value=_SEPARATOR.join(map(str, default or ())), **says)
+        return _line(field, _SEPARATOR.join(map(str, default or ())), says)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ComboBox(choices=list(kind), value=default, **says)
     if kind is bool:
@@ -130,8 +152,14 @@ def _widget(name: str, field: FieldInfo, kind: Any) -> Widget | None:
         low, high = _limits(field, 1e-9)
         return FloatSpinBox(value=default, min=low, max=high, step=_step(default), **says)
     if kind in (str, int, float):
-        return LineEdit(value="" if default is None else str(default), **says)
+        return _line(field, "" if default is None else str(default), says)
     return None
+
+
+def _line(field: FieldInfo, value: str, says: dict[str, Any]) -> LineEdit:
+    made = LineEdit(value=value, **says)
+    made.native.setPlaceholderText(_looks(field, "empty", ""))
+    return made
 
 
 def _read(widget: Any) -> Any:
@@ -146,7 +174,7 @@ def with_value(widget: Any, value: Any) -> None:
     if isinstance(widget, LineEdit):
         many = isinstance(value, tuple | list)
         widget.value = _SEPARATOR.join(map(str, value)) if many else "" if value is None else str(value)
-    elif value is not None:
+    elif value is not None or (isinstance(widget, ComboBox) and None in widget.choices):
         if isinstance(widget, FloatSpinBox):  # it would round what is finer than it shows
             digits = max(widget.native.decimals(), -int(Decimal(str(value)).as_tuple().exponent))
             widget.native.setDecimals(digits)

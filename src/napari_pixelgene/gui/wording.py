@@ -21,7 +21,9 @@ _FIELDS = {
     "matrix": "Import",
     "overwrite": "another name",
     "allow-mirror": "images are mirrored",
-    "size-um": "Size (µm)",
+    "min-qv": "Least quality (QV)",
+    "pixel-um": "CosMx pixel (µm)",
+    "counts": "Run",
     "device": "Device",
 }
 
@@ -34,4 +36,4 @@ def in_window(text: str) -> str:
 
 
 def _field(option: str) -> str:
-    return _FIELDS.get(option, option.replace("-", " ").capitalize())
+    return _FIELDS.get(option, option.replace("-um", " (µm)").replace("-", " ").capitalize())

@@ -13,13 +13,14 @@ from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.gui import workers
 from napari_pixelgene.gui.dock import Dock, allow, button, heading, row, words
 from napari_pixelgene.gui.faults import guarded
+from napari_pixelgene.gui.fold import Fold
 from napari_pixelgene.gui.run.candidates import Candidate, candidates
 from napari_pixelgene.gui.run.choices import Choices, common_genes, suggested_name, taken_names, toml_of, why_not
 from napari_pixelgene.gui.run.closing import ClosingQuestion, window_of
 from napari_pixelgene.gui.run.cost_line import CostLine
 from napari_pixelgene.gui.run.engine import Engine, load_engine
 from napari_pixelgene.gui.run.history import Row, choices_again, run_of, same_unfinished, table_of
-from napari_pixelgene.gui.run.options_box import Fold, OptionsBox
+from napari_pixelgene.gui.run.options_box import OptionsBox
 from napari_pixelgene.gui.run.progress_box import ProgressBox
 from napari_pixelgene.gui.run.queue_box import QueueBox
 from napari_pixelgene.gui.run.reuse import predict_with

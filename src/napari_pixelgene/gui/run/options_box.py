@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_pixelgene.gui.dock import heading, words
+from napari_pixelgene.gui.fold import Fold
 from napari_pixelgene.gui.forms import SettingsForm
 from napari_pixelgene.gui.run.choices import changed_only
 from napari_pixelgene.gui.run.engine import Engine, Member
@@ -126,32 +127,6 @@ class OptionsBox(QWidget):
         self.own.setText(f"Model: {chosen}")
         self.model.setToolTip(self.engine.model(chosen).title)
         self.changed.emit()
-
-
-class Fold(QWidget):
-    """A line with ▸ that folds out what is `inside`."""
-
-    def __init__(self, title: str, open_: bool = False) -> None:
-        super().__init__()
-        self.head = QToolButton()
-        self.head.setText(title)
-        self.head.setCheckable(True)
-        self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.head.setStyleSheet("QToolButton { border: none; background: transparent; }")
-        self.holder = QWidget()
-        self.inside = QVBoxLayout(self.holder)
-        self.inside.setContentsMargins(8, 0, 0, 0)
-        self.head.toggled.connect(self._toggle)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.head)
-        column.addWidget(self.holder)
-        self.head.setChecked(open_)
-        self._toggle(open_)
-
-    def _toggle(self, on: bool) -> None:
-        self.head.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
-        self.holder.setVisible(on)
 
 
 def _combo(members: Iterable[Member]) -> QComboBox:

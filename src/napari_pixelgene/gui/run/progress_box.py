@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPlainTextEdit, QProgressBar, QS
 from napari_pixelgene.gui import workers
 from napari_pixelgene.gui.dock import allow, button, row, words
 from napari_pixelgene.gui.faults import FaultBox
+from napari_pixelgene.gui.fold import Fold
 from napari_pixelgene.gui.following import Follower
-from napari_pixelgene.gui.run.options_box import Fold
 from napari_pixelgene.gui.run.plot import CurvePlot
 from napari_pixelgene.gui.run.story import StageLine, Story, duration
 from napari_pixelgene.jobs import Job

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from napari_pixelgene.pipeline.sources.base import Source
+from napari_pixelgene.pipeline.sources.base import COORDINATES, SHAPES, Source
 from napari_pixelgene.pipeline.sources.folders import zarr_attributes
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.anndata import Choice, Coordinates, Shape, anndata_pixel_size, read_anndata
+from napari_pixelgene.settings import shown
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
@@ -26,20 +27,43 @@ class AnnDataSource(Source):
 
     counts: Path = Field(description="The .h5ad file, or the Zarr folder of one AnnData.")
     coordinates: Coordinates = Field(
-        description="What positions are: he_px (level-0 pixels of this H&E), he_um (µm of this H&E) or stage_um "
-        "(the instrument's µm, to be registered)."
+        description="What positions count: he_px (pixels of this H&E, as scanpy has them for Visium), he_um (µm of "
+        "this H&E), stage_um (the instrument's own µm, to be registered).",
+        json_schema_extra=shown(words=COORDINATES),
+    )
+    shape: Shape | None = Field(
+        None,
+        description="What a row covers: disk (spot, bead), square (bin), point (cell); left out: Visium's where uns "
+        "tells, else a point.",
+        json_schema_extra=shown(words=SHAPES, empty="Visium's where the file says so, else points"),
+    )
+    size_um: float | None = Field(
+        None,
+        gt=0,
+        description="Diameter of the disks or side of the squares in µm.",
+        json_schema_extra=shown(empty="of disks and squares only"),
     )
     layer: str = Field(
-        "", description="Where raw counts are: a layer's name, X or raw.X; empty: layers['counts'], raw.X, X in turn."
+        "",
+        description="Where raw counts are: a layer's name, X or raw.X; empty: layers['counts'], raw.X, X in turn.",
+        json_schema_extra=shown(empty="raw counts are looked for"),
     )
-    symbols: str = Field("", description="The column of var with gene symbols; empty: var_names.")
-    library: str = Field("", description="Which library, where the object holds several.")
-    library_key: str = Field("library_id", description="The column of obs that names the library of a row.")
-    positions: str = Field("spatial", description="The key of obsm with x and y.")
-    shape: Shape | None = Field(
-        None, description="What a unit covers: disk, square or point; left out: Visium's where uns tells, else a point."
+    library: str = Field(
+        "",
+        description="Which library (sample), where the object holds several.",
+        json_schema_extra=shown(empty="where there are several samples"),
     )
-    size_um: float | None = Field(None, gt=0, description="Diameter of a disk or side of a square in µm.")
+    symbols: str = Field(
+        "",
+        description="The column of var with gene symbols; empty: var_names.",
+        json_schema_extra=shown(empty="var_names", rare=True),
+    )
+    library_key: str = Field(
+        "library_id",
+        description="The column of obs that names the library of a row.",
+        json_schema_extra=shown(rare=True),
+    )
+    positions: str = Field("spatial", description="The key of obsm with x and y.", json_schema_extra=shown(rare=True))
 
     @classmethod
     def claims(cls, path: Path) -> bool:

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
     from napari_pixelgene.elements.image import Image
 
+# What a person reads for the choices that several kinds have in common.
+COORDINATES = {
+    "he_px": "pixels of the H&E",
+    "he_um": "µm of the H&E",
+    "stage_um": "the instrument's own µm (to be registered)",
+}
+SHAPES = {"disk": "disks (spots, beads)", "square": "squares (bins)", "point": "points (cells)"}
+
 
 class SlideFile(NamedTuple):
     """An H&E that comes with a run, and its µm per pixel where the run's files tell."""

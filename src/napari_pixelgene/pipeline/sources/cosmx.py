@@ -12,6 +12,7 @@ from napari_pixelgene.errors import InputError
 from napari_pixelgene.pipeline.sources.base import Source
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.cosmx import FIELDS, MATRIX, METADATA, TRANSCRIPTS, find_run, read_cosmx
+from napari_pixelgene.settings import shown
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
@@ -30,9 +31,14 @@ class CosmxSource(Source):
         "transcripts",
         description="What is counted: every transcript, or those of cells, at the cells' centres. A run without a "
         "table of transcripts has cells only.",
+        json_schema_extra=shown(words={"transcripts": "every transcript", "cells": "cells, at their centres"}),
     )
     pixel_um: float | None = Field(
-        None, gt=0, description="µm per pixel of CosMx; left out, it is taken from the files and told."
+        None,
+        gt=0,
+        title="CosMx pixel (µm)",
+        description="µm per pixel of the run's own images; left out, it is taken from the files and told.",
+        json_schema_extra=shown(empty="taken from the files"),
     )
 
     def files(self) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from pydantic import Field
 from napari_pixelgene.pipeline.sources.base import Source
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.legacy_st import read_legacy_st
+from napari_pixelgene.settings import shown
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
@@ -26,7 +27,10 @@ class LegacyStSource(Source):
     counts: Path = Field(description="Table of counts: spots down, genes across (TSV, may be gzipped).")
     spots: Path = Field(description="Table of spots: x, y, pixel_x, pixel_y (TSV).")
     spot_diameter_um: float = Field(
-        gt=0, title="Spot diameter (µm)", description="Diameter of a spot in µm (legacy ST: 100)."
+        gt=0,
+        title="Spot diameter (µm)",
+        description="Diameter of a spot in µm (legacy ST: 100).",
+        json_schema_extra=shown(empty="100 on the first arrays"),
     )
 
     def files(self) -> dict[str, Path]:

@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field
 
 from napari_pixelgene.errors import InputError
-from napari_pixelgene.pipeline.sources.base import SlideFile, Source
+from napari_pixelgene.pipeline.sources.base import SHAPES, SlideFile, Source
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.prefix import SizeAnswers, find_image, find_prefix, prefix_of, read_prefix
 from napari_pixelgene.readers.prefix_size import RadiusIs
+from napari_pixelgene.settings import shown
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
     from napari_pixelgene.elements.image import Image
+
+_RADIUS = {
+    "radius-px": "the radius in pixels",
+    "diameter-px": "the diameter in pixels",
+    "radius-um": "the radius in µm",
+    "diameter-um": "the diameter in µm",
+}
 
 
 class PrefixSource(Source):
@@ -28,13 +36,20 @@ class PrefixSource(Source):
 
     prefix: Path = Field(description="The folder with cnts and locs, or a folder and the begin of their names.")
     radius_is: RadiusIs | None = Field(
-        None, description="What the number in radius-raw.txt is, where the units' pitch does not tell."
+        None,
+        description="What the number in radius-raw.txt is, where the distance of the spots does not tell.",
+        json_schema_extra=shown(words=_RADIUS, empty="told by the distance of the spots"),
     )
     size_um: float | None = Field(
-        None, gt=0, description="Diameter of a spot or side of a bin in µm; overrules radius-raw.txt."
+        None,
+        gt=0,
+        description="Diameter of a spot or side of a bin in µm; overrules radius-raw.txt.",
+        json_schema_extra=shown(empty="by radius-raw.txt"),
     )
     shape: Literal["disk", "square"] | None = Field(
-        None, description="What a unit covers: spots are disks, bins squares; told by their pitch when left out."
+        None,
+        description="What a row covers: spots are disks, bins squares; told by their distance when left out.",
+        json_schema_extra=shown(words=SHAPES, empty="told by the distance of the spots"),
     )
 
     def files(self) -> dict[str, Path]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field
 
-from napari_pixelgene.pipeline.sources.base import SlideFile, Source
+from napari_pixelgene.pipeline.sources.base import COORDINATES, SHAPES, SlideFile, Source
 from napari_pixelgene.pipeline.sources.folders import zarr_attributes
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.anndata import Coordinates, Shape
 from napari_pixelgene.readers.spatialdata import Choice, find_files, find_image, read_spatialdata
+from napari_pixelgene.settings import shown
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
@@ -27,29 +28,62 @@ class SpatialDataSource(Source):
     places: ClassVar[tuple[str, ...]] = ("store",)
 
     store: Path = Field(description="The .zarr folder of the SpatialData store.")
-    table: str = Field("", description="Which table, where there are several.")
-    region: str = Field("", description="Which of the shapes that the table annotates.")
-    points: str = Field("", description="Points to read as transcripts, in the table's stead.")
     image: str = Field(
-        "", description="The image that is the H&E: positions are then its pixels, through the coordinate system."
+        "",
+        description="The image of the store that is the H&E: positions come to lie on it by themselves.",
+        json_schema_extra=shown(empty="none: the H&E is chosen above"),
     )
-    coordinate_system: str = Field("", description="Which coordinate system; empty: the only one, else global.")
     coordinates: Coordinates | None = Field(
         None,
-        description="Without --image, what the system's units are: he_px (level-0 pixels of the H&E), he_um (its µm) "
-        "or stage_um (the instrument's µm, to be registered).",
+        description="Where no image of the store is the H&E, what positions count: he_px (pixels of the H&E), he_um "
+        "(µm of the H&E), stage_um (the instrument's own µm, to be registered).",
+        json_schema_extra=shown(words=COORDINATES, empty="by the image"),
+    )
+    table: str = Field(
+        "", description="Which table, where there are several.", json_schema_extra=shown(empty="the only one")
+    )
+    points: str = Field(
+        "",
+        description="Points to read as transcripts, in the table's stead.",
+        json_schema_extra=shown(empty="none: counts are those of the table"),
+    )
+    region: str = Field(
+        "",
+        description="Which of the shapes that the table annotates.",
+        json_schema_extra=shown(empty="the only one", rare=True),
+    )
+    coordinate_system: str = Field(
+        "",
+        description="Which coordinate system; empty: the only one, else global.",
+        json_schema_extra=shown(empty="the only one, else global", rare=True),
+    )
+    shape: Shape | None = Field(
+        None,
+        description="What a row covers: disk (spot, bead), square (bin), point (cell); left out: as drawn.",
+        json_schema_extra=shown(words=SHAPES, empty="as drawn in the store", rare=True),
+    )
+    size_um: float | None = Field(
+        None,
+        gt=0,
+        description="Diameter of the disks or side of the squares in µm.",
+        json_schema_extra=shown(empty="as drawn in the store", rare=True),
     )
     layer: str = Field(
-        "", description="Where raw counts are: a layer's name, X or raw.X; empty: layers['counts'], raw.X, X in turn."
+        "",
+        description="Where raw counts are: a layer's name, X or raw.X; empty: layers['counts'], raw.X, X in turn.",
+        json_schema_extra=shown(empty="raw counts are looked for", rare=True),
     )
-    symbols: str = Field("", description="The column of var with gene symbols; empty: var_names.")
-    shape: Shape | None = Field(None, description="What a unit covers: disk, square or point; left out: as drawn.")
-    size_um: float | None = Field(None, gt=0, description="Diameter of a disk or side of a square in µm.")
+    symbols: str = Field(
+        "",
+        description="The column of var with gene symbols; empty: var_names.",
+        json_schema_extra=shown(empty="var_names", rare=True),
+    )
     min_qv: float = Field(
         20.0,
         ge=0,
         title="Least quality (QV)",
         description="Points of lower quality (qv) are left out, where they state one.",
+        json_schema_extra=shown(rare=True),
     )
 
     @classmethod

@@ -13,6 +13,7 @@ from napari_pixelgene.pipeline.sources.base import SlideFile, Source
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.feature_matrix import matrix_file
 from napari_pixelgene.readers.visium_hd import find_bins, hd_pixel_size, hd_slide, read_visium_hd
+from napari_pixelgene.settings import shown
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
@@ -30,7 +31,11 @@ class VisiumHdSource(Source):
         description="Space Ranger's output folder (outs, the one with binned_outputs in it), or one square_…um of it."
     )
     bin_um: int | None = Field(
-        None, ge=1, le=200, description="Side of a bin in µm: 8 when left out, or that of the square_…um folder given."
+        None,
+        ge=1,
+        le=200,
+        description="Side of a bin in µm: 8 when left out, or that of the square_…um folder given.",
+        json_schema_extra=shown(empty="8, or that of the folder"),
     )
 
     def files(self) -> dict[str, Path]:
