@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLayout,
+    QMainWindow,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -84,10 +85,19 @@ class Dock(QWidget):
             if self._holder is not holder:
                 self._holder = holder
                 holder.visibilityChanged.connect(self.brought)
+                self._catch_drops(holder)
         super().showEvent(event)
 
     def brought(self, to_front: bool) -> None:
         """The dock came to the front, or went behind another: Qt hides no dock behind a tab, it tells this only."""
+
+    def _catch_drops(self, holder: QDockWidget) -> None:
+        """From now on runs may be dropped anywhere on the window that the dock is in."""
+        from napari_pixelgene.gui.dropping import catch_drops
+
+        main = holder.parent()
+        if isinstance(main, QMainWindow):
+            catch_drops(main, self, self.session.viewer)
 
     # States
 

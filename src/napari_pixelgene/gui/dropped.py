@@ -1,7 +1,7 @@
 """Runs and slides dropped on napari: a run opens the New dialog with it, a slide becomes a lazy pyramid in µm.
 
-The manifest claims names that only such files have; what a folder of another name is, the Section dock finds out
-when it is dropped there.
+The manifest claims names that only such files have; what a folder of another name is, `dropping.py` finds
+out while a dock of ours is open.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
         return None
     if Path(path).name.lower().endswith(_SLIDES):
         return read_slide
-    from napari_pixelgene.pipeline.sources.registry import kind_of
+    from napari_pixelgene.pipeline.sources.finding import find_run
 
-    return offer_run if kind_of(Path(path)) is not None else None
+    return offer_run if find_run(Path(path)) is not None else None
 
 
 def offer_run(path: str) -> list[LayerData]:
@@ -33,15 +33,10 @@ def offer_run(path: str) -> list[LayerData]:
     from napari import current_viewer
     from qtpy.QtCore import QTimer
 
-    from napari_pixelgene.gui.docks import show_dock
+    from napari_pixelgene.gui.dropping import take
 
     viewer = current_viewer()
-
-    def offer() -> None:
-        dock: Any = show_dock(viewer, "Section")
-        dock.offer(Path(path))
-
-    QTimer.singleShot(0, offer)
+    QTimer.singleShot(0, lambda: take(viewer, Path(path)))
     return [(None,)]  # type: ignore[list-item]  # napari's word for "read, and there is nothing"
 
 

@@ -34,6 +34,7 @@ _BATCH_ROWS, _BATCH_CELLS = 500_000, 4_000_000
 # pyarrow reads some thirty blocks ahead.
 _BLOCK_BYTES = 1 << 22
 _TYPES: Mapping[Kind, Any] = {"number": pa.float64(), "text": pa.dictionary(pa.int32(), pa.string())}
+_LONGEST_LINE = 1 << 24  # characters
 _SEPARATORS = ("\t", ",", ";")
 _UNREADABLE = (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error)
 
@@ -207,7 +208,7 @@ def _open_text(path: Path) -> StreamedTable:
 
 def _head(path: Path) -> _Head:
     with _readable(path), _lines(path) as lines:
-        start = list(islice(lines, 1000))
+        start = list(_to_first_row(path, lines))
     skip = next((i for i, line in enumerate(start) if line.strip() and not line.startswith("#")), len(start))
     if len(start) < skip + 2 or not start[skip + 1].strip():
         raise InputError(f"{path} has no rows under its header.", "Check that the file is complete.")
@@ -221,6 +222,18 @@ def _head(path: Path) -> _Head:
             "A table is text with tabs or commas, as many in every line; check that the file is complete.",
         )
     return _Head(skip + 1, separator, tuple(cell.strip() for cell in header), tuple(row))
+
+
+def _to_first_row(path: Path, lines: io.TextIOWrapper) -> Iterator[str]:
+    """The lines down to the one below the header, and no more: they may be long."""
+    at_row = False
+    for line in islice(iter(lambda: lines.readline(_LONGEST_LINE), ""), 1000):
+        if len(line) == _LONGEST_LINE:
+            raise InputError(f"{path} begins with a line that is no table's.", "Give a text table, or Parquet.")
+        yield line
+        if at_row:
+            return
+        at_row = bool(line.strip()) and not line.startswith("#")
 
 
 def _first_fault(path: Path, head: _Head, wanted: Mapping[int, Kind]) -> InputError | None:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog, QLabel, QMenu, 
 
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.gui.dock import Dock, allow, button, heading, row, words
+from napari_pixelgene.gui.dropping import is_section, local_paths
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.following import JobBar
 from napari_pixelgene.gui.recent import recent
@@ -273,9 +274,14 @@ class SectionDock(Dock):
 
     def dropEvent(self, event: Any) -> None:
         """A section is opened; anything else goes into the New dialog, which says what it is."""
-        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
-        if len(paths) == 1 and paths[0].name.endswith(".section.zarr"):
+        urls = event.mimeData().urls()
+        paths = local_paths(urls)
+        if len(paths) < len(urls):
+            self.fault.say(
+                "What was dropped lies elsewhere.", "Please save it on this computer first, then drop the file."
+            )
+        elif len(paths) == 1 and is_section(paths[0]):
             self.open_path(paths[0])
-            return
-        for path in paths:
-            self.offer(path)
+        else:
+            for path in paths:
+                self.offer(path)

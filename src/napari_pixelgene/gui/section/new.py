@@ -29,6 +29,7 @@ from napari_pixelgene.gui.forms import SettingsForm
 from napari_pixelgene.gui.section.slides import layer_choices, look_at, saved_layer
 from napari_pixelgene.pipeline.config import IMAGE, ImportStep, RunConfig, to_toml
 from napari_pixelgene.pipeline.sources.base import Source
+from napari_pixelgene.pipeline.sources.finding import find_run
 from napari_pixelgene.pipeline.sources.registry import SOURCES, kind_of, recognise, source_class
 from napari_pixelgene.readers.images import read_image
 from napari_pixelgene.stages.checks import check_pixel_size
@@ -104,8 +105,9 @@ class NewDialog(QDialog):
 
     def offer(self, path: Path) -> None:
         """Take a file or folder that was dropped: a run where it is one, else the H&E."""
-        if kind_of(path) is not None:
-            self.run.setText(str(path))
+        run = find_run(path)
+        if run is not None:
+            self.run.setText(str(run))
             self._run_changed()
         else:
             self.he.setText(str(path))
