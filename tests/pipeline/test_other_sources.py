@@ -229,7 +229,7 @@ section = "C.section.zarr"
 kind = "table"
 he = "c.svs"
 table = "c.gem.gz"
-units = "stage_um"
+coordinates = "stage_um"
 unit_um = 0.5
 others = ["area", "type"]
 """
