@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A gene's correlation on some thousand places wavers by this much.
 _WAVERS = 0.05
+# Two that are shown as the same number are equally good.
+_ROUNDED = 0.005
 _BANDS = ((0.5, "predicted well"), (0.3, "predicted fairly"), (0.15, "predicted weakly"), (-1.0, "hardly predicted"))
 SMOOTHER = (
     "Predicted maps are smoother than transcripts: they show what to expect in each square, not what happened to be "
@@ -41,14 +43,17 @@ def about(gene: str, scores: GeneScores | None, held_out: str = "blocks") -> str
 
 
 def _easier(scores: GeneScores, at: int, r: float) -> str:
-    """Whether something simpler does as well."""
+    """Whether something simpler does as well, or better."""
     easy = {
         "counting nuclei": scores.nuclear,
         "one map of all transcripts": scores.total_only,
         "position alone": scores.position,
     }
-    as_good = [f"{name} ({values[at]:.2f})" for name, values in easy.items() if values[at] >= r]
-    return f" But {' and '.join(as_good)} {'does' if len(as_good) == 1 else 'do'} as well." if as_good else ""
+    as_good = {f"{name} ({values[at]:.2f})": float(values[at]) for name, values in easy.items() if values[at] >= r}
+    if not as_good:
+        return ""
+    how = "better" if min(as_good.values()) > r + _ROUNDED else "as well"
+    return f" But {' and '.join(as_good)} {'does' if len(as_good) == 1 else 'do'} {how}."
 
 
 @dataclass(frozen=True, slots=True)
