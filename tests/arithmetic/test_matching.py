@@ -76,8 +76,9 @@ def test_what_is_missing_does_not_count() -> None:
     match = best_shift(fixed, np.where(there, moving, 99.0), REACH, (whole, there))
     assert (match.dx, match.dy) == pytest.approx((-12, 8), abs=0.3) and match.is_clear
     assert match.score < best_shift(fixed, moving, REACH).score
-    there[:, 60:] = False
+    there[:, 20:] = False
     assert best_shift(fixed, moving, REACH, (whole, there)) is NOTHING
+    there[:, :100] = True
     assert best_shift(fixed, moving, REACH, (there, whole)) is NOTHING
 
 

@@ -24,8 +24,8 @@ BoolArray = npt.NDArray[np.bool_]
 CLEAR_MARGIN, CLEAR_STRENGTH = 1 / 3, 6.0
 # Within this share of the picture's strongest contrast a window holds nothing to correlate with.
 _FLAT = 0.05
-# A picture of which less than this is there, or in which less than this is not dark, cannot be placed.
-LEAST_COVER = 0.5
+# A picture of which less than this share is there cannot be looked for, nor anything in a field with less.
+_LEAST_PICTURE, _LEAST_FIELD = 0.5, 0.1
 _LEAST_TEXTURE = 1e-4
 
 
@@ -89,8 +89,8 @@ def best_shift(
         raise ValueError(f"fixed {fixed.shape} and moving {moving.shape} must be alike and wider than twice {reach_px}")
     inner = (slice(reach_px, fixed.shape[0] - reach_px), slice(reach_px, fixed.shape[1] - reach_px))
     fixed_mask, moving_mask = masks if masks is not None else (None, None)
-    picture = _filled(fixed[inner], None if fixed_mask is None else fixed_mask[inner])
-    field = _filled(moving, moving_mask)
+    picture = _filled(fixed[inner], None if fixed_mask is None else fixed_mask[inner], _LEAST_PICTURE)
+    field = _filled(moving, moving_mask, _LEAST_FIELD)
     if picture is None or field is None:
         return NOTHING
     scores = correlations(picture, field)
@@ -123,11 +123,11 @@ def _window_energy(field: FloatArray, shape: tuple[int, ...]) -> Array:
     return np.asarray(np.maximum(squares - total * total / (h * w), 0))
 
 
-def _filled(image: Array, mask: BoolArray | None) -> FloatArray | None:
-    """Float32 with its mean where the mask says nothing is, or None where too little is there."""
+def _filled(image: Array, mask: BoolArray | None, least: float) -> FloatArray | None:
+    """Float32 with its mean where the mask says nothing is, or None where less than the share `least` is there."""
     values = np.ascontiguousarray(image, dtype=np.float32)
     if mask is not None:
-        if mask.mean() < LEAST_COVER:
+        if mask.mean() < least:
             return None
         values = np.where(mask, values, values[mask].mean()).astype(np.float32)
     return values if float(values.var()) > _LEAST_TEXTURE else None
