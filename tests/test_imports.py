@@ -102,3 +102,9 @@ def test_every_public_name_resolves() -> None:
         "out['wrong'] = hasattr(package, 'no_such_name')"
     )
     assert fresh(code) == {"missing": [], "wrong": False}
+
+
+def test_importing_data_does_without_torch() -> None:
+    """The window's child that imports is there seconds sooner."""
+    pytest.importorskip("napari_pixelgene.cli.main")
+    assert "torch" not in heavy_after("import napari_pixelgene.cli.run, napari_pixelgene.cli.importing")

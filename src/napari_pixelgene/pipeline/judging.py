@@ -32,7 +32,6 @@ from napari_pixelgene.progress import Note, OnEvent, Progress, silent
 from napari_pixelgene.stages.evaluation import EvaluationSettings, Predicted, ScoredUnits, score_section
 from napari_pixelgene.stages.features import FeatureSettings
 from napari_pixelgene.stages.prediction import predict_units
-from napari_pixelgene.stages.training import train as train_model
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.ledger import require_name
 from napari_pixelgene.store.section import SectionStore
@@ -128,10 +127,12 @@ def _with_permuted_training(
     on_event: OnEvent,
 ) -> list[SectionScores]:
     """What the same training reaches when counts and places do not belong together: nothing is kept of it."""
+    from napari_pixelgene.stages.training import train
+
     rng = np.random.default_rng([evaluation.seed, 4])
     data = replace(prepared.data, sections=tuple(_shuffled(s, rng) for s in prepared.data.sections))
     on_event(Note("Trained once more, on counts shuffled among the units.", stage=STAGE))
-    fitted = train_model(get_model(settings.model, settings.model_settings), data, on_event).fitted
+    fitted = train(get_model(settings.model, settings.model_settings), data, on_event).fitted
     quick = evaluation.replace(permutations=1, halves=1)
     others = _scores(fitted, prepared, settings, quick, test, on_event)
     means = [o.log.as_dict()["pearson_mean"] for o in others]

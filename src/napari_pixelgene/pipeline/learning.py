@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from napari_pixelgene.elements.genes import GeneTable
@@ -42,7 +41,6 @@ from napari_pixelgene.stages.features import FeatureSettings
 from napari_pixelgene.stages.folds import FoldSettings, deal_blocks, members
 from napari_pixelgene.stages.genes import choose_genes, listed_genes
 from napari_pixelgene.stages.prediction import predict_tiles
-from napari_pixelgene.stages.training import train
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.features import features_fingerprint
 from napari_pixelgene.store.ledger import require_name
@@ -90,6 +88,8 @@ class Prepared:
 
 def choose_device(asked: str) -> str:
     """The device to work on; asking for a GPU that is not there is an error."""
+    import torch  # takes seconds: an import of data, and the form of the settings, do without
+
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if asked.startswith("cuda") and not torch.cuda.is_available():
@@ -145,6 +145,8 @@ def fit(
     prepared: Prepared | None = None,
 ) -> Fitted:
     """Train a run and store it in the first training section; a killed one continues, a finished one is loaded."""
+    from napari_pixelgene.stages.training import train
+
     settings = settings or FitSettings()
     require_name(run)
     ready = prepared or prepare_fit(stores, settings, "fit", on_event)

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from napari_pixelgene.arithmetic.resampling import work_pixels
@@ -101,6 +100,8 @@ def encode_tiles(
     device: str = "cpu",
 ) -> None:
     """Encode every tile that holds tissue and is not done yet."""
+    import torch  # takes seconds; the settings above are read without
+
     side = tile_side(encoder, grid)
     plan = [t for t in tiles(grid.yx_shape, side) if tissue.mask[t.region].any()]
     todo = [t for t in plan if not sink.done(t.index)]
