@@ -35,7 +35,11 @@ class FaultBox(QFrame):
         self._copy.clicked.connect(self._to_clipboard)
         hide = QPushButton("Dismiss")
         hide.clicked.connect(self.clear)
+        self.way_out = QPushButton()
+        self._does: Callable[[], Any] = self.clear
+        self.way_out.clicked.connect(lambda: self._does())
         row = QHBoxLayout()
+        row.addWidget(self.way_out)
         row.addWidget(self._copy)
         row.addWidget(hide)
         row.addStretch()
@@ -63,8 +67,16 @@ class FaultBox(QFrame):
         """Show a sentence and its next step."""
         problem, mend = in_window(problem), in_window(mend)
         self._text.setText(f"✗ {problem} {mend}".strip())
+        self._copy.setText("Copy details")
+        self.way_out.hide()
         self.details = f"napari-pixelgene {__version__}\n{problem}\n{mend}\n\n{details}".strip()
         self.show()
+
+    def offer(self, text: str, does: Callable[[], Any]) -> None:
+        """A button beside the sentence that is shown: where to mend it."""
+        self.way_out.setText(text)
+        self._does = does
+        self.way_out.show()
 
     def clear(self) -> None:
         """Nothing is wrong any more."""

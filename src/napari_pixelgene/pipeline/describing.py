@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.pipeline.preparing import MASK, REGION, SLIDE, region_hash, tissue_hash, transform_hashes
 from napari_pixelgene.pipeline.slide import HE, is_placed, slide_hash
 from napari_pixelgene.store import provenance
@@ -14,10 +16,8 @@ from napari_pixelgene.store.maps import maps_attributes
 from napari_pixelgene.store.models import run_meta
 from napari_pixelgene.store.references import changed, references, whereabouts
 from napari_pixelgene.store.scores import read_scores
+from napari_pixelgene.store.section import SectionStore
 from napari_pixelgene.store.tissue import tissue_source
-
-if TYPE_CHECKING:
-    from napari_pixelgene.store.section import SectionStore
 
 
 def describe(store: SectionStore) -> dict[str, Any]:
@@ -57,6 +57,14 @@ def stale(store: SectionStore) -> dict[str, str]:
         now[MASK] = tissue_hash(store)
     now |= transform_hashes(store) | {REGION: region_hash(store)}
     return provenance.stale(store, now)
+
+
+def is_half_imported(path: Path) -> bool:
+    """Whether a section's import was stopped or killed: the same import, asked for again, finishes it."""
+    try:
+        return SectionStore.open(path, writable=False).meta().get("import", {}).get("finished") is False
+    except PixelGeneError:
+        return False
 
 
 def unfinished(store: SectionStore) -> list[str]:

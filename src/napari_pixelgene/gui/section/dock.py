@@ -45,6 +45,7 @@ class SectionDock(Dock):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.new_dialog: NewDialog | None = None
+        self._filled: NewDialog | None = None  # what the running import was asked for in
         self.job = JobBar()
         self.job.ended.connect(self._imported)
         self.job.noted.connect(lambda note: self.notes.add(note.text, note.level))
@@ -188,6 +189,7 @@ class SectionDock(Dock):
 
     def _import_started(self, job: Any) -> None:
         self.fault.clear()
+        self._filled = self.new_dialog
         self.job.follow(job)
 
     def _imported(self, state: str, follower: Any) -> None:
@@ -197,9 +199,11 @@ class SectionDock(Dock):
             self.notes.add("The import was stopped. Choose the same files again to continue it.")
         elif (fault := follower.job.fault()) is not None:
             self.fault.say(fault.problem, fault.mend, fault.details)
-            if self.new_dialog is not None:  # as it was filled in
-                self.new_dialog.fault.say(fault.problem, fault.mend, fault.details)
-                self.new_dialog.open()
+            if (dialog := self._filled) is not None:  # as it was filled in
+                dialog.fault.say(fault.problem, fault.mend, fault.details)
+                self.fault.offer("Correct it…", dialog.open)
+                if self.new_dialog is dialog or not self.new_dialog.isVisible():
+                    dialog.open()
 
     # What is shown
 
