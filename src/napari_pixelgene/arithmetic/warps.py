@@ -1,4 +1,4 @@
-"""Projective warps of pyramids, one region at a time.
+"""Warps of pyramids through a matrix, or through one and a bend after it, one region at a time.
 
 Coordinates are continuous, 0 at the outer corner of the first pixel; OpenCV puts pixel centres at
 integers, so the matrix it is given is S⁻¹·H·S with S a shift by half a pixel, at the source level and
@@ -7,7 +7,8 @@ target level in use. Pixels that nothing of the source maps to are 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -21,6 +22,11 @@ _SMALLEST_PX = 16
 _HALO_PX = 2
 # Beyond this many level pixels a target pixel, bilinear samples miss too much: average first.
 _SPARSE = 2.5
+# A bend is worked out this many target pixels apart and interpolated; where it misses by more, half as far apart.
+_APART_PX, _MISS_PX = 32, 0.005
+
+# The exact way back: points (n, 2) in level-0 target pixels to level-0 source pixels, NaN where there is none.
+Back = Callable[[Array], Array]
 
 
 def scaling(yx: tuple[float, float]) -> Array:
@@ -67,20 +73,27 @@ def warp_region(
     target_scale: tuple[float, float],
     region: Tile,
     wanted: float | None = None,
+    back: Back | None = None,
 ) -> Array:
     """Pixels of `region` of a target level, from the source `levels` (finest first, (rows, columns[, colours])).
 
     `matrix` takes level-0 source pixels to level-0 target pixels; `target_scale` (row, column) is level-0
     target pixels a pixel of the target level. The source level is chosen for `wanted` level-0 source
     pixels a target pixel, else from the Jacobian over the region; its patch alone is read, and sampled
-    bilinearly. Returns (h, w[, colours]) of the source's type, 0 where the source does not reach.
+    bilinearly. With `back`, which knows a bend as well, pixels come from where it says, to 0.02 pixels, and
+    the matrix only says how large things are. Returns (h, w[, colours]) of the source's
+    type, 0 where the source does not reach.
     """
     source = levels[0]
     to_source = level_to_source(matrix, target_scale, (source.shape[0], source.shape[1]))
     if wanted is None:
         wanted = finest_need(to_source, region)
     out = np.zeros((*region.yx_shape, *source.shape[2:]), dtype=source.dtype)
-    _warp_into(out, levels, _level(levels, wanted), to_source, (region, region))
+    chosen = _level(levels, wanted)
+    if back is None:
+        _warp_into(out, levels, chosen, to_source, (region, region))
+    else:
+        _bend_into(out, levels, chosen, _Bent(back, to_source, target_scale), (region, region))
     return out
 
 
@@ -172,3 +185,78 @@ def _warp(pixels: Array, to_level: Array, patch: Tile, part: Tile) -> Array:
         borderValue=(0, 0, 0, 0),
     )
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Bent:
+    """The way from pixels of a target level to level-0 source pixels."""
+
+    back: Back
+    to_source: Array  # without the bend
+    target_scale: tuple[float, float]
+
+    def places(self, x: Array, y: Array) -> Array:
+        """Source points (rows, columns, 2) of a lattice; NaN behind the horizon and where the bend leads nowhere."""
+        lattice = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        found = self.back(lattice * self.target_scale[::-1])
+        found[lattice @ self.to_source[2, :2] + self.to_source[2, 2] <= 0] = np.nan
+        return found.reshape(len(y), len(x), 2)
+
+    def lattice(self, part: Tile, scale: tuple[float, float]) -> tuple[Array, int]:
+        """Places in the middle of squares that cover `part` and one more around it, in pixels of the source level
+        (`scale`), and the squares' side: as large as interpolation allows."""
+        apart = _APART_PX
+        while True:
+            x, y = (span.start + apart * (np.arange(-1, span.size // apart + 2) + 0.5) for span in _xy(part))
+            places = self.places(x, y) / scale[::-1]
+            x, y = x[:-1:2] + apart / 2, y[:-1:2] + apart / 2
+            ends = places[:-1, :-1] + places[1:, :-1] + places[:-1, 1:] + places[1:, 1:]
+            miss = np.abs(ends[::2, ::2] / 4 - self.places(x, y) / scale[::-1])
+            if apart <= 2 or not (miss > _MISS_PX).any():
+                return places, apart
+            apart //= 2
+
+
+def _bend_into(
+    out: Array, levels: Sequence[LazyPixels], chosen: _Chosen, bent: _Bent, tiles: tuple[Tile, Tile]
+) -> None:
+    """As `_warp_into`, through a bend."""
+    whole, part = tiles
+    scale = chosen[1]
+    places, apart = bent.lattice(part, scale)
+    seen = places[np.isfinite(places).all(axis=2)].T
+    if not seen.size:
+        return
+    patch = _patch(
+        np.vstack([seen * np.array(scale[::-1])[:, None], np.ones(seen.shape[1])]), scale, _shape_at(levels[0], chosen)
+    )
+    if not patch.rows.size or not patch.columns.size:
+        return
+    if max(part.yx_shape) <= _SMALLEST_PX or patch.rows.size * patch.columns.size <= _PATCH_PIXELS:
+        out[part.within(whole)] = _sampled(_read(levels, chosen, patch), places, apart, patch, part)
+        return
+    for rows in _halves(part.rows):
+        for columns in _halves(part.columns):
+            _bend_into(out, levels, chosen, bent, (whole, Tile(rows, columns)))
+
+
+def _sampled(pixels: Array, places: Array, apart: int, patch: Tile, part: Tile) -> Array:
+    """`pixels` (the patch) at the places that the lattice gives the pixels of `part`."""
+    corner = (patch.columns.start + 0.5, patch.rows.start + 0.5)
+    nodes = np.nan_to_num(places - corner, nan=-1e6).astype(np.float32)
+    height, width = part.yx_shape
+    size = (nodes.shape[1] * apart, nodes.shape[0] * apart)
+    where = cv2.resize(nodes, size, interpolation=cv2.INTER_LINEAR)[apart : apart + height]
+    out: Array = cv2.remap(
+        np.ascontiguousarray(pixels),
+        where,
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(0, 0, 0, 0),
+    )
+    return out[:, apart : apart + width]
+
+
+def _xy(tile: Tile) -> tuple[Span, Span]:
+    return tile.columns, tile.rows

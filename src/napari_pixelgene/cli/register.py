@@ -15,7 +15,7 @@ from napari_pixelgene.pipeline.aligning import register_keypoints, register_matr
 from napari_pixelgene.readers.alignments import Direction
 from napari_pixelgene.stages.registration import RegistrationSettings
 
-Kind = Literal["auto", "translation", "rigid", "similarity", "affine", "homography"]
+Kind = Literal["auto", "translation", "rigid", "similarity", "affine", "homography", "spline"]
 
 
 @Parameter(name="*")

@@ -13,10 +13,14 @@ from typing import Literal
 
 import numpy as np
 
+from napari_pixelgene.arithmetic import geometry
+from napari_pixelgene.arithmetic.splines import Spline
 from napari_pixelgene.elements.arrays import BoolArray, FloatArray
 
 Frame = Literal["he_px", "he_um", "morphology_px", "stage_um"]
-TransformKind = Literal["translation", "rigid", "similarity", "affine", "homography"]
+# What a 3×3 matrix can say, and what it cannot. Simplest first.
+MatrixKind = Literal["translation", "rigid", "similarity", "affine", "homography"]
+TransformKind = Literal["translation", "rigid", "similarity", "affine", "homography", "spline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,53 @@ class Keypoints:
         return len(self.moving_xy)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Bend:
+    """What a thin-plate spline adds to a matrix.
+
+    The spline is written in a plane of its own, and `plane` (3, 3) takes that plane to the target: for a
+    fresh fit the fixed image's µm to its pixels. `backwards` walks it from where it leads to where it began.
+    So a bend stays exact under any matrix before or after it, and under inversion.
+    """
+
+    spline: Spline
+    plane: FloatArray
+    backwards: bool = False
+
+    def apply(self, xy: FloatArray) -> FloatArray:
+        """Points (n, 2) of the target as the matrix alone gives them, to where they belong."""
+        flat = geometry.apply_matrix(np.linalg.inv(self.plane), xy)
+        return geometry.apply_matrix(self.plane, self.spline.back(flat) if self.backwards else self.spline.forth(flat))
+
+    def jacobian(self, xy: FloatArray) -> FloatArray:
+        """The derivative (n, 2, 2) of `apply`."""
+        lifted = np.linalg.inv(self.plane)
+        flat = geometry.apply_matrix(lifted, xy)
+        place = self.spline.back(flat) if self.backwards else flat
+        slopes = self.spline.slopes(place)
+        bent = np.linalg.inv(slopes) if self.backwards else slopes
+        after = place if self.backwards else self.spline.forth(flat)
+        out: FloatArray = geometry.jacobian(self.plane, after) @ bent @ geometry.jacobian(lifted, xy)
+        return out
+
+    def lists(self) -> dict[str, list[list[float]] | bool]:
+        """Its numbers by name, to be written down or compared."""
+        return {
+            "centres": self.spline.centres.tolist(),
+            "weights": self.spline.weights.tolist(),
+            "linear": self.spline.linear.tolist(),
+            "plane": self.plane.tolist(),
+            "backwards": self.backwards,
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """A 3×3 matrix with its direction and, when it was fitted, what the fit left over."""
+    """A map with its direction and, when it was fitted, what the fit left over.
+
+    Without a `bend` the matrix is the map. With one the matrix is the best simpler one, and the bend acts
+    after it: whoever takes the matrix alone is off by the bend, so only `kind` "spline" has any.
+    """
 
     matrix: FloatArray
     source: Frame
@@ -49,6 +97,7 @@ class Transform:
     residual_um: FloatArray | None = None  # (n,) the same in µm
     inlier: BoolArray | None = None  # (n,) pairs the fit trusted
     loo_um: FloatArray | None = None  # (n,) error at each pair when it is left out; NaN where undefined
+    bend: Bend | None = None
 
     @property
     def name(self) -> str:
@@ -57,22 +106,57 @@ class Transform:
 
     def inverse(self) -> Transform:
         """The same map walked backwards; residuals belong to the forward direction and are dropped."""
-        return Transform(np.linalg.inv(self.matrix), self.target, self.source, self.kind)
+        back = np.linalg.inv(self.matrix)
+        bend = self.bend and Bend(self.bend.spline, back @ self.bend.plane, not self.bend.backwards)
+        return Transform(back, self.target, self.source, self.kind, bend=bend)
 
     def then(self, after: Transform) -> Transform:
-        """First this transform, then `after`; frames must meet."""
+        """First this transform, then `after`; frames must meet, and one of the two may be bent."""
         if self.target != after.source:
             raise ValueError(f"{self.name} ends in {self.target}, {after.name} begins in {after.source}")
-        matrix = after.matrix @ self.matrix
-        return Transform(matrix / matrix[2, 2], self.source, after.target, after.kind)
+        if self.bend is not None and after.bend is not None:
+            raise ValueError(f"{self.name} and {after.name} are both bent; a transform holds one bend")
+        matrix = geometry.scaled(after.matrix @ self.matrix)
+        if self.bend is None:
+            return Transform(matrix, self.source, after.target, after.kind, bend=after.bend)
+        bend = Bend(self.bend.spline, after.matrix @ self.bend.plane, self.bend.backwards)
+        return Transform(matrix, self.source, after.target, self.kind, bend=bend)
 
     def apply(self, xy: FloatArray) -> FloatArray:
-        """Map points (n, 2) from `source` to `target`, in float64."""
-        points = np.asarray(xy, dtype=np.float64)
-        m = self.matrix
-        w = points @ m[2, :2] + m[2, 2]
-        out: FloatArray = (points @ m[:2, :2].T + m[:2, 2]) / w[:, None]
+        """Map points (n, 2) from `source` to `target`, in float64; NaN where a bend walked backwards leads nowhere."""
+        flat = geometry.apply_matrix(self.matrix, xy)
+        return flat if self.bend is None else self.bend.apply(flat)
+
+    def jacobian(self, xy: FloatArray) -> FloatArray:
+        """The derivative (n, 2, 2) of the map at points (n, 2) of the source."""
+        of_matrix = geometry.jacobian(self.matrix, xy)
+        if self.bend is None:
+            return of_matrix
+        out: FloatArray = self.bend.jacobian(geometry.apply_matrix(self.matrix, xy)) @ of_matrix
         return out
+
+    def local_matrix(self, xy: FloatArray) -> FloatArray:
+        """The 3×3 matrix nearest to the map around one point (2,) of the source: the matrix itself without a bend."""
+        if self.bend is None:
+            return self.matrix
+        place = np.asarray(xy, dtype=np.float64)[None]
+        matrix = np.eye(3)
+        matrix[:2, :2] = self.jacobian(place)[0]
+        matrix[:2, 2] = self.apply(place)[0] - matrix[:2, :2] @ place[0]
+        return matrix
+
+    def same_map(self, other: Transform | None) -> bool:
+        """Whether both take every point to the same place, number by number."""
+        if other is None or not np.array_equal(self.matrix, other.matrix):
+            return False
+        mine, theirs = (t.bend.lists() if t.bend else None for t in (self, other))
+        return mine == theirs
+
+    def spelled(self, digits: int | None = None) -> dict[str, str]:
+        """The map's numbers as text, for a fingerprint; `digits` rounds the matrix."""
+        matrix = self.matrix if digits is None else self.matrix.round(digits)
+        bend = {} if self.bend is None else {"bend": str(self.bend.lists())}
+        return {"matrix": str(matrix.tolist()), **bend}
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ def _transform_fields(transform: Transform) -> dict[str, Any]:
         "residual_um": _list(transform.residual_um),
         "inlier": _list(transform.inlier),
         "loo_um": _list(transform.loo_um),
+        **({} if transform.bend is None else {"bend": transform.bend.lists()}),
     }
 
 
@@ -138,8 +139,13 @@ def _unit(frame: Frame) -> str:
 
 
 def _directed(transform: Transform, direction: Direction) -> Transform:
-    """The transform or its inverse, whichever has the direction; neither is an error."""
+    """The transform or its inverse, whichever has the direction; a bend, or neither, is an error."""
     ends = ENDS[direction]
+    if transform.bend is not None:
+        raise InputError(
+            "This file holds a 3 × 3 matrix, which cannot say how a spline bends.",
+            "Write the alignment as JSON, which holds it whole, or register with the kind homography or affine.",
+        )
     if (transform.source, transform.target) == ends:
         return transform
     if (transform.target, transform.source) == ends:

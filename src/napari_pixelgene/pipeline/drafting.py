@@ -27,7 +27,7 @@ def keep_transform(store: SectionStore, capture: str, transform: Transform, keyp
     """Take a transform as it is given, with the pairs that a person keeps beside it to judge it by."""
     start = time.monotonic()
     found = _movable(store, capture)
-    matrix = provenance.fingerprint({}, {"matrix": str(transform.matrix.tolist())})
+    matrix = provenance.fingerprint({}, transform.spelled())
     inputs = {"import": found.fingerprint, "matrix": matrix}
     fingerprint = provenance.fingerprint({}, inputs)
     write_alignment(store, found.name, keypoints, transform, fingerprint)

@@ -173,8 +173,7 @@ def transform_hashes(store: SectionStore) -> dict[str, str]:
 
 
 def _bins_inputs(store: SectionStore, capture: StoredCapture) -> dict[str, str]:
-    matrix = to_he_um(store, capture, capture.frame).matrix
-    hashed = provenance.fingerprint({}, {"matrix": str(matrix.round(12).tolist())})
+    hashed = provenance.fingerprint({}, to_he_um(store, capture, capture.frame).spelled(12))
     return {"import": capture.fingerprint, f"transform/{capture.name}": hashed}
 
 

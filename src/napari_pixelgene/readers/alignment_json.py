@@ -7,7 +7,15 @@
  "transform": {"name": "morphology_to_he", "source": "morphology_px", "target": "he_px",
                "kind": "affine", "matrix": [[…], […], […]], "residual_px": […], "loo_um": [null, …]}}
 ```
-`keypoints` or `transform` may be missing. A matrix acts on column vectors (x, y, 1). `origin` says where
+`keypoints` or `transform` may be missing. A matrix acts on column vectors (x, y, 1). A transform of kind
+"spline" has a bend beside its matrix, which acts after it:
+```json
+"bend": {"centres": [[x, y], …], "weights": [[u, v], …], "linear": [[…], […], […]],
+         "plane": [[…], […], […]], "backwards": false}
+```
+A point that the matrix brought to the target is taken by the inverse of `plane` (3 × 3) to p, from there
+to p + (1, x, y)·linear + Σ weightᵢ·r²·log r with r = |p − centreᵢ| (or, backwards, to the point that this
+leads to p from), and by `plane` to the target. `origin` says where
 pixel coordinates begin: "corner" (0 is the outer corner of the first pixel, ours) or "centre" (0 is its
 centre; half a pixel is added on reading). Written by `exporters/alignments.py`.
 """
@@ -21,7 +29,8 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from napari_pixelgene.arithmetic import geometry
-from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform, TransformKind
+from napari_pixelgene.arithmetic.splines import Spline
+from napari_pixelgene.elements.alignment import Bend, Frame, Keypoints, Transform, TransformKind
 from napari_pixelgene.elements.arrays import BoolArray, FloatArray
 from napari_pixelgene.errors import InputError
 
@@ -73,12 +82,17 @@ def recentred(matrix: FloatArray, source: Frame, target: Frame, add: float) -> F
 
     With 0.5 a matrix between pixel centres at integers becomes ours, with −0.5 it goes the other way.
     """
+    return geometry.scaled(_shift(target, add) @ matrix @ _shift(source, -add))
 
-    def shift(frame: Frame, by: float) -> FloatArray:
-        by = by if frame.endswith("_px") else 0.0
-        return np.array([[1, 0, by], [0, 1, by], [0, 0, 1.0]])
 
-    return geometry.scaled(shift(target, add) @ matrix @ shift(source, -add))
+def recentred_bend(bend: Bend | None, target: Frame, add: float) -> Bend | None:
+    """The bend of a transform whose matrix is `recentred` alike."""
+    return bend and Bend(bend.spline, _shift(target, add) @ bend.plane, bend.backwards)
+
+
+def _shift(frame: Frame, by: float) -> FloatArray:
+    by = by if frame.endswith("_px") else 0.0
+    return np.array([[1, 0, by], [0, 1, by], [0, 0, 1.0]])
 
 
 def _json_keypoints(fields: _Fields, half: float) -> Keypoints:
@@ -98,16 +112,28 @@ def _json_transform(fields: _Fields, half: float) -> Transform:
     if kind not in ("given", *get_args(TransformKind)):
         raise InputError(f"{fields.name}.kind is '{kind}'.", f"Kinds: given, {', '.join(get_args(TransformKind))}.")
     matrix = sound_matrix(fields.name, fields.array("matrix", (3, 3)))
-    optional = {key: fields.optional(key) for key in ("residual_px", "residual_um", "loo_um")}
+    residual_px, residual_um, loo_um = (fields.optional(key) for key in ("residual_px", "residual_um", "loo_um"))
     inlier = fields.content.get("inlier")
     trusted: BoolArray | None = None if inlier is None else np.array(inlier, dtype=bool)
-    out = Transform(recentred(matrix, source, target, half), source, target, kind, inlier=trusted, **optional)
+    matrix = recentred(matrix, source, target, half)
+    bent = kind == "spline" or fields.content.get("bend") is not None
+    bend = recentred_bend(_json_bend(fields.inner("bend")), target, half) if bent else None
+    out = Transform(matrix, source, target, kind, residual_px, residual_um, trusted, loo_um, bend)
     if fields.content.get("name", out.name) != out.name:
         raise InputError(
             f"{fields.name}.name says {fields.content['name']}, its source and target say {out.name}.",
             "Correct the one that is wrong.",
         )
     return out
+
+
+def _json_bend(fields: _Fields) -> Bend:
+    centres = fields.array("centres", (len(fields.list("centres")), 2))
+    weights, linear = fields.array("weights", centres.shape), fields.array("linear", (3, 2))
+    plane, backwards = sound_matrix(fields.name, fields.array("plane", (3, 3))), fields.content.get("backwards", False)
+    if not isinstance(backwards, bool):
+        raise InputError(f"{fields.name}.backwards is '{backwards}'.", "It is true or false.")
+    return Bend(Spline(centres, weights, linear), plane, backwards)
 
 
 @dataclass(frozen=True, slots=True)

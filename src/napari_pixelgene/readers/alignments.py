@@ -35,7 +35,14 @@ from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform
 from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note, OnEvent, silent
-from napari_pixelgene.readers.alignment_json import Origin, is_json, parse_alignment, recentred, sound_matrix
+from napari_pixelgene.readers.alignment_json import (
+    Origin,
+    is_json,
+    parse_alignment,
+    recentred,
+    recentred_bend,
+    sound_matrix,
+)
 
 Direction = Literal["he_to_morphology", "morphology_to_he", "stage_to_morphology", "stage_to_he"]
 Shape = tuple[int, int]
@@ -143,7 +150,8 @@ def read_alignment_json(path: Path | str) -> tuple[Keypoints | None, Transform |
 def _from_centre(found: Keypoints | Transform) -> Keypoints | Transform:
     """Half a pixel more on either side."""
     if isinstance(found, Transform):
-        return replace(found, matrix=recentred(found.matrix, found.source, found.target, 0.5))
+        bend = recentred_bend(found.bend, found.target, 0.5)
+        return replace(found, matrix=recentred(found.matrix, found.source, found.target, 0.5), bend=bend)
     return replace(found, moving_xy=found.moving_xy + 0.5, fixed_xy=found.fixed_xy + 0.5)
 
 

@@ -111,7 +111,8 @@ def _check_frames(to_he_um: Transform, frame: str) -> None:
 
 
 def _mapped(xy: FloatArray, to_he_um: Transform) -> FloatArray:
-    """Positions in H&E µm, -1 where there is none: beyond a homography's horizon points would come back mirrored.
+    """Positions in H&E µm, -1 where there is none: beyond a homography's horizon points would come back mirrored,
+    and a bend walked backwards may lead nowhere.
 
     Axis by axis: a threaded matrix product of two columns costs ten times as much.
     """
@@ -119,9 +120,11 @@ def _mapped(xy: FloatArray, to_he_um: Transform) -> FloatArray:
     m = to_he_um.matrix / to_he_um.matrix[2, 2]
     w = m[2, 0] * x + m[2, 1] * y + 1.0
     w[w <= 0] = np.nan
-    out = np.empty((len(x), 2))
+    out: FloatArray = np.empty((len(x), 2))
     for axis in (0, 1):
         out[:, axis] = (m[axis, 0] * x + m[axis, 1] * y + m[axis, 2]) / w
+    if to_he_um.bend is not None:
+        out = to_he_um.bend.apply(out)
     lost = ~(np.isfinite(out[:, 0]) & np.isfinite(out[:, 1]))
     out[lost] = -1.0
     return out

@@ -2,44 +2,47 @@
 
 All trusted pairs count. A pair is left out only when it lies further than a threshold in µm from the
 largest set of pairs that agree, and it is named. Every kind that the pairs can determine is fitted and
-held out pair by pair, and the simplest kind whose held-out error is not worse is recommended.
+held out pair by pair, and the simplest kind whose held-out error is not worse is recommended. A spline
+bends the affine fit, never a wrong pair: it takes in what the other pairs foretell, and nothing else.
 Showing, storing and reading keypoints is done elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from napari_pixelgene.arithmetic import geometry
-from napari_pixelgene.elements.alignment import Candidate, Keypoints, Registration, Transform, TransformKind
+from napari_pixelgene.arithmetic import fitting, geometry, splines
+from napari_pixelgene.elements.alignment import Bend, Candidate, Keypoints, Registration, Transform, TransformKind
 from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
+from napari_pixelgene.elements.recommendation import recommend
 from napari_pixelgene.errors import MirrorError, RegistrationError
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.settings import Section
 
 STAGE = "registration"
-# A simpler kind is preferred while its held-out error is at most this much above the best one's. Over
-# simulated rigid, similar, affine and projective truths with 4 to 20 pairs, 10 % cost least accuracy
-# at the corners of the tissue: 0 picks needless parameters by luck, 30 % overlooks real perspective.
-TOLERANCE = 0.10
+# A spline that changes areas more than this between its pairs tears or folds tissue, which no section does.
+_MOST_AREA = 4.0
+_ADVISABLE_FOR_SPLINE = 15
 # With fewer trusted pairs a wrong one can hide in any fit.
 _FEW_PAIRS = 6
 # Points clicked this near to one another (in µm) are one click counted twice.
 _SAME_UM = 1e-3
 # Kinds that may tell a wrong pair from a right one. Translation and rigid would call scale or shear an error.
-_JUDGES: tuple[TransformKind, ...] = ("homography", "affine", "similarity")
+_JUDGES: tuple[geometry.Kind, ...] = ("homography", "affine", "similarity")
 
 
 class RegistrationSettings(Section):
     """How keypoints become a transform."""
 
-    kind: Literal["auto", "translation", "rigid", "similarity", "affine", "homography"] = Field(
-        "auto", description="Kind of transform; auto takes the simplest kind whose leave-one-out error is not worse"
+    kind: Literal["auto", "translation", "rigid", "similarity", "affine", "homography", "spline"] = Field(
+        "auto",
+        description="Kind of transform; auto takes the simplest kind whose leave-one-out error is not worse, "
+        "and a spline (a smooth bend on top of an affine) only where it is clearly better",
     )
     threshold_um: float = Field(
         15.0, gt=0, description="Distance in µm (fixed image) beyond which a pair that disagrees is left out"
@@ -66,9 +69,8 @@ def register(
     """
     case = _Case.of(keypoints, settings, fixed_mpp, moving_mpp)
     case.check()
-    trusted = case.trusted()
-    candidates = {kind: case.candidate(kind, trusted) for kind in geometry.KINDS}
-    recommended, words = _recommend(candidates)
+    trusted, candidates = case.weighed()
+    recommended, words = recommend(candidates)
     kind = recommended if settings.kind == "auto" else settings.kind
     transform = case.transform(kind, trusted)
     cautions = tuple(case.cautions(kind, transform))
@@ -111,7 +113,7 @@ class _Case:
                 f"A {kind} transform needs the pixel size of the moving image, which is unknown.",
                 "Give it (µm per pixel), or choose similarity, affine or homography.",
             )
-        needed = 2 if kind == "auto" else geometry.MINIMUM_PAIRS[kind]
+        needed = 2 if kind == "auto" else fitting.MINIMUM_PAIRS[kind]
         if len(self.rows) < needed:
             disabled = len(self.keypoints) - len(self.rows)
             of = f" ({disabled} more are disabled)" if disabled else ""
@@ -159,7 +161,7 @@ class _Case:
         matrix = self._robust("affine")[0] if len(self.rows) >= 5 else geometry.fit("affine", self.source, self.target)
         return geometry.is_mirrored(matrix, self.source)
 
-    def _robust(self, kind: TransformKind) -> tuple[FloatArray, BoolArray]:
+    def _robust(self, kind: geometry.Kind) -> tuple[FloatArray, BoolArray]:
         return geometry.robust_fit(
             kind,
             self.source,
@@ -169,30 +171,49 @@ class _Case:
             allow_mirror=self.settings.allow_mirror,
         )
 
+    def weighed(self) -> tuple[BoolArray, dict[TransformKind, Candidate]]:
+        """The pairs (n,) that take part in the fits, and how each kind serves them."""
+        trusted, kind = self.trusted(), self.settings.kind
+        wider = trusted
+        if self.settings.robust and (kind == "auto" or kind == "spline"):
+            wider = fitting.grown(self.source, self.target, trusted, self.settings.threshold_um)
+        candidates = self.candidates(wider)
+        if (wider == trusted).all() or kind == "spline" or recommend(candidates)[0] == "spline":
+            return wider, candidates
+        return trusted, self.candidates(trusted)
+
     def trusted(self) -> BoolArray:
-        """The pairs (n,) that take part in the fits."""
+        """The pairs (n,) that a matrix finds in agreement."""
         everything = np.ones(len(self.rows), dtype=bool)
         if not self.settings.robust:
             return everything
-        judges = _JUDGES if self.settings.kind == "auto" else (self.settings.kind,)
-        if any(self._all_agree(kind) for kind in judges):
-            return everything
-        for kind in judges:
-            mask = self._agreeing(kind)
+        kind = self.settings.kind
+        judges = _JUDGES if kind == "auto" or kind == "spline" else (kind,)
+        agreed = [judge for judge in judges if self._all_agree(judge)]
+        if agreed:
+            odd = self.odd_one() if agreed == ["homography"] and len(judges) > 1 else None
+            return everything if odd is None else np.arange(len(self.rows)) != odd
+        for judge in judges:
+            mask = self._agreeing(judge)
             if mask is not None:
                 return mask
-        if len(self.rows) <= max(3, min(geometry.MINIMUM_PAIRS[kind] for kind in judges)):
+        if len(self.rows) <= max(3, min(geometry.MINIMUM_PAIRS[judge] for judge in judges)):
             return everything  # too few to hold any of them against the others; a caution says so
         raise self._at_odds(judges)
 
-    def _all_agree(self, kind: TransformKind) -> bool:
+    def odd_one(self) -> int | None:
+        """The pair that a homography bends itself for."""
+        mirror = self.settings.allow_mirror
+        return fitting.odd_one(self.source, self.target, self.settings.threshold_um, allow_mirror=mirror)
+
+    def _all_agree(self, kind: geometry.Kind) -> bool:
         """With a pair to spare, whether one fit comes near all pairs."""
         if geometry.is_degenerate(kind, self.source) or len(self.rows) <= geometry.MINIMUM_PAIRS[kind]:
             return False
-        matrix = self._fit(kind, np.ones(len(self.rows), dtype=bool))
-        return bool((geometry.residuals(matrix, self.source, self.target) <= self.settings.threshold_um).all())
+        errors = self._fit(kind, np.ones(len(self.rows), dtype=bool)).misses(self.source, self.target)
+        return bool((errors <= self.settings.threshold_um).all())
 
-    def _agreeing(self, kind: TransformKind) -> BoolArray | None:
+    def _agreeing(self, kind: geometry.Kind) -> BoolArray | None:
         """The pairs that agree, when they are at least half and more than any wrong set would reach by itself."""
         if geometry.is_degenerate(kind, self.source) or len(self.rows) < geometry.MINIMUM_PAIRS[kind] + 2:
             return None
@@ -200,9 +221,9 @@ class _Case:
         enough = max(geometry.MINIMUM_PAIRS[kind] + 1, (len(self.rows) + 1) // 2)
         return mask if mask.sum() >= enough else None
 
-    def _at_odds(self, judges: tuple[TransformKind, ...]) -> RegistrationError:
+    def _at_odds(self, judges: tuple[geometry.Kind, ...]) -> RegistrationError:
         kind = next((k for k in judges if not geometry.is_degenerate(k, self.source)), judges[-1])
-        errors = geometry.residuals(self._fit(kind, np.ones(len(self.rows), dtype=bool)), self.source, self.target)
+        errors = self._fit(kind, np.ones(len(self.rows), dtype=bool)).misses(self.source, self.target)
         worst = np.argsort(errors)[::-1][:3]
         named = ", ".join(f"pair {self.rows[i] + 1} by {errors[i]:.1f} µm" for i in worst)
         return RegistrationError(
@@ -211,24 +232,28 @@ class _Case:
             "Check those pairs, add more, raise threshold_um, or choose another kind.",
         )
 
-    def _fit(self, kind: TransformKind, mask: BoolArray) -> FloatArray:
-        return geometry.fit(kind, self.source[mask], self.target[mask], allow_mirror=self.settings.allow_mirror)
+    def _fit(self, kind: TransformKind, mask: BoolArray) -> fitting.Fitted:
+        return fitting.fit(kind, self.source[mask], self.target[mask], allow_mirror=self.settings.allow_mirror)
 
     def _held_out(self, kind: TransformKind, mask: BoolArray) -> FloatArray:
-        return geometry.leave_one_out(
-            kind, self.source[mask], self.target[mask], allow_mirror=self.settings.allow_mirror
-        )
+        mirror = self.settings.allow_mirror
+        return fitting.leave_one_out(kind, self.source[mask], self.target[mask], allow_mirror=mirror)
 
-    def candidate(self, kind: TransformKind, trusted: BoolArray) -> Candidate:
-        """The scores of one kind over the trusted pairs."""
+    def candidates(self, trusted: BoolArray) -> dict[TransformKind, Candidate]:
+        """Every kind's scores over the trusted pairs."""
+        return {kind: self._candidate(kind, trusted) for kind in fitting.KINDS}
+
+    def _candidate(self, kind: TransformKind, trusted: BoolArray) -> Candidate:
         if kind in ("translation", "rigid") and self.source_mpp is None:
             return Candidate(kind, why_not="the pixel size of the moving image is unknown")
-        if trusted.sum() < geometry.MINIMUM_PAIRS[kind]:
-            return Candidate(kind, why_not=f"needs {geometry.MINIMUM_PAIRS[kind]} pairs")
-        if geometry.is_degenerate(kind, self.source[trusted]):
+        if trusted.sum() < fitting.MINIMUM_PAIRS[kind]:
+            return Candidate(kind, why_not=f"needs {fitting.MINIMUM_PAIRS[kind]} pairs")
+        if fitting.is_degenerate(kind, self.source[trusted]):
             return Candidate(kind, why_not="too many pairs lie on one line")
-        left = geometry.residuals(self._fit(kind, trusted), self.source[trusted], self.target[trusted])
-        loo = self._held_out(kind, trusted)
+        found = self._fit(kind, trusted)
+        if torn := _torn(found, 0.0):
+            return Candidate(kind, why_not=torn)
+        left, loo = found.misses(self.source[trusted], self.target[trusted]), self._held_out(kind, trusted)
         why_not = "" if np.isfinite(loo).all() else "no pair to spare for a held-out error"
         return Candidate(
             kind, _rms(left), float(np.median(left)), float(left.max()), _rms(loo), float(np.median(loo)), why_not
@@ -236,29 +261,32 @@ class _Case:
 
     def transform(self, kind: TransformKind, trusted: BoolArray) -> Transform:
         """The fit in the units of the keypoints' frames; residuals for every pair, disabled ones too."""
-        in_um = self._fit(kind, trusted)
-        to_um = np.diag([self.source_mpp or 1.0, self.source_mpp or 1.0, 1.0])
-        matrix = geometry.scaled(np.diag([1 / self.target_mpp, 1 / self.target_mpp, 1.0]) @ in_um @ to_um)
         points = self.keypoints
-        if not (geometry.denominator(matrix, points.moving_xy[self.rows[trusted]]) > 0).all():
+        found = self._in_frames(kind, trusted)
+        if not (geometry.denominator(found.matrix, points.moving_xy[self.rows[trusted]]) > 0).all():
             raise RegistrationError(
                 f"The fitted {kind} turns the plane inside out among the pairs.", "Add pairs, or choose affine."
             )
         inlier = np.zeros(len(points), dtype=bool)
         inlier[self.rows[trusted]] = True
-        residual_px = geometry.residuals(matrix, points.moving_xy, points.fixed_xy)
+        residual_px = np.linalg.norm(found.apply(points.moving_xy) - points.fixed_xy, axis=1)
         loo_um = residual_px * self.target_mpp  # a pair that took no part is held out already
         loo_um[inlier] = self._held_out(kind, trusted)
-        return Transform(
-            matrix,
-            points.moving_frame,
-            points.fixed_frame,
-            kind,
-            residual_px,
-            residual_px * self.target_mpp,
-            inlier,
-            loo_um,
+        return replace(
+            found, residual_px=residual_px, residual_um=residual_px * self.target_mpp, inlier=inlier, loo_um=loo_um
         )
+
+    def _in_frames(self, kind: TransformKind, trusted: BoolArray) -> Transform:
+        """The fit between the keypoints' frames. A spline stays in the target's µm."""
+        in_um = self._fit(kind, trusted)
+        if torn := _torn(in_um, 0.0):
+            raise RegistrationError(
+                f"The fitted spline {torn}.", "Check pairs that lie close to one another, or choose affine."
+            )
+        from_um = np.diag([1 / self.target_mpp, 1 / self.target_mpp, 1.0])
+        matrix = geometry.scaled(from_um @ in_um.matrix @ np.diag([self.source_mpp or 1.0, self.source_mpp or 1.0, 1]))
+        bend = None if in_um.spline is None else Bend(in_um.spline, from_um)
+        return Transform(matrix, self.keypoints.moving_frame, self.keypoints.fixed_frame, kind, bend=bend)
 
     def cautions(self, kind: TransformKind, transform: Transform) -> Iterable[str]:
         """Sentences a person must read."""
@@ -267,40 +295,47 @@ class _Case:
         for row in self.rows[~transform.inlier[self.rows]]:
             off = transform.residual_um[row]
             yield f"Pair {row + 1} was left out: {off:.1f} µm off where the others put it ({limit:g} µm allowed)."
-        spare = int(transform.inlier.sum()) - geometry.MINIMUM_PAIRS[kind]
-        if spare == 0:
+        trusted = int(transform.inlier.sum())
+        spare = trusted - fitting.MINIMUM_PAIRS[kind]
+        if transform.bend is not None:
+            yield from _of_spline(fitting.Fitted(transform.matrix, transform.bend.spline), trusted)
+        elif spare == 0:
             yield f"The {kind} passes through all its pairs exactly, so nothing shows their errors. Add pairs."
         elif kind == "homography" and spare < 4:
             yield f"A homography on {spare + 4} pairs is easily wrong away from them; 8 or more are advisable."
-        elif (trusted := int(transform.inlier.sum())) < _FEW_PAIRS:
+        elif trusted < _FEW_PAIRS:
             yield f"{trusted} pairs are few: one careless click turns the fit. {_FEW_PAIRS} or more are advisable."
+        odd = self.odd_one() if self.settings.kind == "homography" and transform.inlier[self.rows].all() else None
+        if odd is not None:
+            yield (
+                f"Pair {self.rows[odd] + 1} may be wrong and bend the homography: without it a simpler kind"
+                f" foretells the others far better, and puts that pair over {limit:g} µm away. Check it."
+            )
         for row in np.flatnonzero(transform.inlier & (transform.loo_um > limit)):
             yield f"Pair {row + 1} lies {transform.loo_um[row]:.1f} µm off when it is left out of the fit. Check it."
 
 
-def _recommend(candidates: dict[TransformKind, Candidate]) -> tuple[TransformKind, str]:
-    """The simplest kind whose held-out error is within `TOLERANCE` of the best, and the reason in words."""
-    held_out = {kind: c.loo_rmse_um for kind, c in candidates.items() if np.isfinite(c.loo_rmse_um)}
-    if not held_out.keys() - {"translation"}:
-        return "similarity", "similarity: with two pairs no held-out error can be had; a third would check it."
-    best = min(held_out, key=lambda kind: held_out[kind])
-    # A hundredth of a µm is beyond any click; without it exact data would be judged by rounding.
-    allowed = (1 + TOLERANCE) * held_out[best] + 0.01
-    chosen = next(kind for kind in held_out if held_out[kind] <= allowed)
-    return chosen, _reason(chosen, best, held_out)
+def _torn(found: fitting.Fitted, margin: float) -> str:
+    """In words, how a spline folds or tears what its pairs enclose, and `margin` times that beyond; else nothing."""
+    if found.spline is None:
+        return ""
+    centres = found.spline.centres
+    low, high = centres.min(axis=0), centres.max(axis=0)
+    areas = splines.areas(found.spline, (low - margin * (high - low), high + margin * (high - low)))
+    if areas.min() <= 0:
+        return "folds the tissue over itself"
+    most = max(float(areas.max()), float(1 / areas.min()))
+    return f"changes areas {most:.0f}-fold within the tissue" if most > _MOST_AREA else ""
 
 
-def _reason(chosen: TransformKind, best: TransformKind, held_out: dict[TransformKind, float]) -> str:
-    words = f"{chosen}: its held-out error is {held_out[chosen]:.2f} µm"
-    kinds = list(held_out)
-    simpler, richer = kinds[: kinds.index(chosen)], kinds[kinds.index(chosen) + 1 :]
-    if best != chosen:
-        words += f", not worse than {best}'s {held_out[best]:.2f} µm by more than {TOLERANCE:.0%}, and it needs less"
-    elif richer:
-        words += f"; {richer[0]}'s {held_out[richer[0]]:.2f} µm is no better"
-    if simpler:
-        words += f"; the simpler {simpler[-1]} has {held_out[simpler[-1]]:.2f} µm"
-    return words + "."
+def _of_spline(found: fitting.Fitted, trusted: int) -> Iterable[str]:
+    assert found.spline is not None
+    if not found.spline.weights.any():
+        yield "No bend foretells the pairs better than none: this spline is the affine."
+    elif trusted < _ADVISABLE_FOR_SPLINE:
+        yield f"{trusted} pairs are few for a spline; {_ADVISABLE_FOR_SPLINE} or more all over it are advisable."
+    if _torn(found, 0.5):
+        yield f"Away from its pairs the spline {_torn(found, 0.5)}. Add pairs near the edges, or choose affine."
 
 
 def _require_mpp(mpp: float | None, frame: str) -> float:

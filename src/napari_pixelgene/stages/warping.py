@@ -1,8 +1,8 @@
 """An image drawn through a transform, as a lazily warped pyramid in the target's frame.
 
-A viewer's affine drops the projective row, so a homography has to be drawn. Nothing is computed until a
-region is asked for; then only the blocks that region meets are, from one patch of the nearest finer
-source level, and the last few are kept.
+A viewer's affine drops the projective row and knows no bend: what is more than affine has to be drawn.
+Nothing is computed until a region is asked for; then only the blocks that region meets are, from one
+patch of the nearest finer source level, and the last few are kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 
 from napari_pixelgene.arithmetic.tiles import Span, Tile
-from napari_pixelgene.arithmetic.warps import finest_need, level_to_source, warp_region
+from napari_pixelgene.arithmetic.warps import Back, finest_need, level_to_source, warp_region
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.arrays import Array, FloatArray, LazyArray
 from napari_pixelgene.elements.image import Image
@@ -29,7 +29,8 @@ class WarpedLevel(RegionView):
     """One level of a warped pyramid: (rows, columns[, 3]) of the source's type, 0 where the source does not reach.
 
     `matrix` takes level-0 source pixels to level-0 target pixels; `downsample` (row, column) is level-0
-    target pixels a pixel of this level, `yx_shape` its size.
+    target pixels a pixel of this level, `yx_shape` its size. `back` is the exact way from level-0 target to
+    level-0 source pixels where a matrix cannot say it.
     """
 
     def __init__(
@@ -38,11 +39,12 @@ class WarpedLevel(RegionView):
         matrix: FloatArray,
         downsample: tuple[float, float],
         yx_shape: tuple[int, int],
+        back: Back | None = None,
     ) -> None:
         rest = sources[0].shape[2:]
         self.shape, self.dtype = (*yx_shape, *rest), np.dtype(sources[0].dtype)
         self.chunks = (BLOCK_PX, BLOCK_PX, *rest)
-        self._sources, self._matrix, self._downsample = sources, matrix, downsample
+        self._sources, self._matrix, self._downsample, self._back = sources, matrix, downsample, back
         source_yx = (sources[0].shape[0], sources[0].shape[1])
         # One source level for the whole of this level, so that blocks meet without seams.
         whole = Tile(Span(0, yx_shape[0]), Span(0, yx_shape[1]))
@@ -76,7 +78,7 @@ class WarpedLevel(RegionView):
     def _warp(self, places: list[tuple[int, int]]) -> dict[tuple[int, int], Array]:
         first, last = (self._tile(tuple(f(k) for k in zip(*places, strict=True))) for f in (min, max))
         both = Tile(Span(first.rows.start, last.rows.stop), Span(first.columns.start, last.columns.stop))
-        pixels = warp_region(self._sources, self._matrix, self._downsample, both, self._wanted)
+        pixels = warp_region(self._sources, self._matrix, self._downsample, both, self._wanted, self._back)
         return {at: pixels[self._tile(at).within(both)].copy() for at in places}
 
     def _keep(self, blocks: dict[tuple[int, int], Array]) -> None:
@@ -107,10 +109,10 @@ def warped_pyramid(
     shapes = [target_yx_shape]
     while len(shapes) < levels if levels is not None else max(shapes[-1]) > _LAST_PX:
         shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
+    back = None if transform.bend is None else transform.inverse().apply
+    scales = [(target_yx_shape[0] / rows, target_yx_shape[1] / columns) for rows, columns in shapes]
     warped = tuple(
-        WarpedLevel(
-            image.levels, transform.matrix, (target_yx_shape[0] / rows, target_yx_shape[1] / columns), (rows, columns)
-        )
-        for rows, columns in shapes
+        WarpedLevel(image.levels, transform.matrix, scale, shape, back)
+        for scale, shape in zip(scales, shapes, strict=True)
     )
     return Image(warped, target_mpp, image.path, image.name)

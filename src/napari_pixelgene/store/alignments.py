@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_pixelgene.elements.alignment import Keypoints, Transform
+from napari_pixelgene.arithmetic.splines import Spline
+from napari_pixelgene.elements.alignment import Bend, Keypoints, Transform
 from napari_pixelgene.elements.arrays import Array
 from napari_pixelgene.store.disk import disk_errors
 from napari_pixelgene.store.documents import plain, read_attributes, write_group
@@ -74,6 +75,7 @@ def decode_keypoints(values: Mapping[str, Any]) -> Keypoints:
 
 def encode_transform(transform: Transform) -> dict[str, Any]:
     """A transform as JSON values, with its name, so that a reader cannot mistake its direction."""
+    bend = {} if transform.bend is None else {"bend": transform.bend.lists()}
     return {
         "name": transform.name,
         "source": transform.source,
@@ -84,6 +86,7 @@ def encode_transform(transform: Transform) -> dict[str, Any]:
         "residual_um": _listed(transform.residual_um),
         "inlier": plain(transform.inlier),
         "loo_um": _listed(transform.loo_um),
+        **bend,
     }
 
 
@@ -99,7 +102,15 @@ def decode_transform(values: Mapping[str, Any]) -> Transform:
         _unlisted(values.get("residual_um")),
         None if inlier is None else np.array(inlier, dtype=bool),
         _unlisted(values.get("loo_um")),
+        _bend(values["bend"]) if values.get("bend") else None,
     )
+
+
+def _bend(values: Mapping[str, Any]) -> Bend:
+    centres, weights, linear, plane = (
+        np.array(values[key], dtype=np.float64) for key in ("centres", "weights", "linear", "plane")
+    )
+    return Bend(Spline(centres, weights, linear), plane, bool(values["backwards"]))
 
 
 def _listed(values: Array | None) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from napari_pixelgene.arithmetic import geometry
+from napari_pixelgene.arithmetic.fitting import MINIMUM_PAIRS
 from napari_pixelgene.elements.alignment import Candidate, Keypoints, Registration, Transform, TransformKind
 from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.errors import MirrorError, RegistrationError
@@ -62,7 +62,7 @@ def fit(draft: Draft, keypoints: Keypoints, fixed_mpp: float, moving_mpp: float)
     if draft.choice == "given" and draft.given is not None:
         return _given(draft, keypoints, fixed_mpp)
     settings = settings_of(draft)
-    needed = 2 if settings.kind == "auto" else geometry.MINIMUM_PAIRS[settings.kind]
+    needed = 2 if settings.kind == "auto" else MINIMUM_PAIRS[settings.kind]
     if int(keypoints.enabled.sum()) < needed:
         return Fit(
             _rows(keypoints, None, draft.limit_um),

@@ -8,7 +8,7 @@ from typing import Literal
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.gui.register.pairs import Pairs
 
-Choice = Literal["auto", "given", "translation", "rigid", "similarity", "affine", "homography"]
+Choice = Literal["auto", "given", "translation", "rigid", "similarity", "affine", "homography", "spline"]
 _MOST = 500
 
 

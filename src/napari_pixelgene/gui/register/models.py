@@ -20,6 +20,7 @@ _TIPS: dict[Choice, str] = {
     "similarity": "Turn, shift and one change of size",
     "affine": "Turn, shift, stretch and shear",
     "homography": "Affine and a perspective",
+    "spline": "Affine and a smooth bend for what remains (thin-plate spline); no 3 × 3 file can hold it",
 }
 _ERRORS = (
     ("fit", "Root mean square distance that the model leaves at its pairs, in µm on the H&E"),

@@ -48,7 +48,7 @@ class Overlay:
         if self.work is None or transform is None:
             self._clear()
             return
-        if self._drawn is None or not np.array_equal(self._drawn.matrix, transform.matrix):
+        if self._drawn is None or not transform.same_map(self._drawn):
             self._redraw(transform)
         if self.layer() is None and not self._made:
             self.require()
