@@ -73,7 +73,7 @@ def test_an_opened_section_is_described_and_its_layers_are_there(dock: SectionDo
     store = SectionStore.open(section)
     columns, rows = dock.session.shown.he.yx_shape[::-1]
     assert f"{columns:,} × {rows:,} px · {store.meta()['mpp']:.4g} µm/px" in dock.slide.text()
-    assert "transcripts" in dock.captures.text() and "xenium" in dock.captures.text()
+    assert "transcripts" in dock.captures.text() and "Xenium" in dock.captures.text()
     assert any("is registered by a given matrix" in text for text in dock.checks.texts)
     assert {layer.metadata["napari_pixelgene"]["role"] for layer in dock.session.layers()} >= {"he", "map"}
     click(dock.toggles["he"])

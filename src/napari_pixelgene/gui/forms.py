@@ -61,7 +61,7 @@ class SettingsForm(QWidget, Generic[S]):
         missing = [name for name, read in given.items() if read is None and self.kind.model_fields[name].is_required()]
         if missing:
             field = self.kind.model_fields[missing[0]]
-            raise SettingsError(f"“{_label(missing[0], field)}” is not given.", field.description or "")
+            raise SettingsError(f"“{_label(missing[0], field)}” is not given.", _mend(field))
         groups = {name: group.value().model_dump() for name, group in self._groups.items()}
         return self.kind.make({**self._base, **given, **groups, **(beside or {})})
 
@@ -104,6 +104,25 @@ class SettingsForm(QWidget, Generic[S]):
             widget.changed.connect(lambda *_: self.changed.emit())  # type: ignore[attr-defined]
             form.addRow(_label(name, field), widget.native)
             form.labelForField(widget.native).setToolTip(field.description or "")
+
+
+def _mend(field: FieldInfo) -> str:
+    """What to give: the choices as they are shown, else the field's own words."""
+    words = _looks(field, "words", {})
+    return f"Choose one: {'; '.join(words.values())}." if words else field.description or ""
+
+
+def line_up(forms: Iterable[QFormLayout]) -> None:
+    """Let the labels of several forms take as much room as the widest, so that their fields begin at one line."""
+    labels = [label for form in forms for label in _labels(form)]
+    widest = max((label.sizeHint().width() for label in labels), default=0)
+    for label in labels:
+        label.setMinimumWidth(widest)
+
+
+def _labels(form: QFormLayout) -> list[QWidget]:
+    items = [form.itemAt(line, QFormLayout.ItemRole.LabelRole) for line in range(form.rowCount())]
+    return [label for item in items if item is not None and (label := item.widget()) is not None]
 
 
 def _rows() -> QFormLayout:

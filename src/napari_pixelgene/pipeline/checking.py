@@ -99,8 +99,9 @@ def _files(store: SectionStore) -> Iterator[Check]:
 
 def _slide(store: SectionStore) -> Iterator[Check]:
     mpp = float(store.meta()["mpp"])
-    given = store.meta().get("import", {}).get("settings", {}).get("mpp")
-    yield Check("good", f"pixel size {mpp:.4g} µm, {'as you gave it' if given else 'read from the file'}")
+    done = store.meta().get("import", {})
+    by = "told by the run" if done.get("mpp_by_run") else "read from the file"
+    yield Check("good", f"pixel size {mpp:.4g} µm, {'as you gave it' if done.get('settings', {}).get('mpp') else by}")
     if mpp > COARSE_MPP:
         yield Check("warning", "the slide is too coarse to see nuclei: predictions will be smooth")
 

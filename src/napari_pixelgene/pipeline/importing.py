@@ -61,7 +61,8 @@ def import_section(
     path, settings = Path(path), settings or ImportSettings()
     require_suffix(path)
     slide = _slide(he, source)
-    image = _measured(read_image(slide.path, settings.mpp or slide.mpp, on_event), source, on_event)
+    read = read_image(slide.path, settings.mpp or slide.mpp, on_event)
+    image = _measured(read, source, on_event)
     check_pixel_size(image.require_mpp(), on_event)
     files = source.files() if source is not None else {}
     refs = {key: reference(file, path) for key, file in files.items()}
@@ -79,7 +80,9 @@ def import_section(
     _write_slide(store, image, settings, he_reference, on_event)
     if capture is not None and source is not None:
         write_capture(store, capture, refs, fingerprint, source.plain())
-    store.update_meta(STAGE, {"finished": True, "fingerprint": fingerprint, "settings": settings.model_dump()})
+    by_run = settings.mpp is None and (slide.mpp is not None or read.mpp is None)
+    told = {"finished": True, "fingerprint": fingerprint, "settings": settings.model_dump(), "mpp_by_run": by_run}
+    store.update_meta(STAGE, told)
     provenance.record(
         store, STAGE, fingerprint, settings, inputs, time.monotonic() - start, provenance.versions("tifffile", "zarr")
     )

@@ -121,6 +121,7 @@ def _transcripts(run: FlatFiles, pixel_um: float | None, on_event: OnEvent) -> C
     size, why = _pixel_size(run, pixel_um, "x_local_px", table, on_event)
     molecules = stream(layout, found, size, "stage_um", on_event)
     facts: dict[str, str | int | float] = {
+        "molecules": sum(found.molecules.values()),
         "pixel size (µm)": size,
         "pixel size from": why,
         "extent": extent_words(found.low * size, found.high * size, "µm"),

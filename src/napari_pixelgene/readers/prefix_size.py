@@ -93,7 +93,7 @@ def _plausible(path: Path, value: float, sizes: dict[RadiusIs, float], pitch: fl
     why = "can be read in several ways" if known or likely else "suits no reading"
     raise InputError(
         f"{path} holds {value:g}, which {why} for units {pitch:.4g} µm apart: {can}.",
-        "Say which it is, or give the size with --size-um.",
+        "Say which it is with --radius-is, or give the size with --size-um.",
     )
 
 

@@ -77,6 +77,13 @@ class StoredCapture:
             library=table.obs["library"].to_numpy(),
         )
 
+    def footprint(self) -> Footprint | None:
+        """What a unit covers, without reading units; None where the capture has transcripts only."""
+        if not (self.path / tables.COUNTS).exists():
+            return None
+        notes = tables.take_part(self.path, "uns")["footprint"]
+        return Footprint(str(notes["shape"]), float(notes["size_um"]))  # type: ignore[arg-type]
+
     def unit_places(self) -> tuple[FloatArray, FloatArray]:
         """Centres (n, 2) in `frame` and totals (n,) of the units, without their counts."""
         if not (self.path / tables.COUNTS).exists():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_pixelgene.gui.dock import words
+from napari_pixelgene.gui.section.capture_words import capture_words
 from napari_pixelgene.pipeline.checking import OFF_TISSUE, RELINK, Check
 from napari_pixelgene.pipeline.describing import describe
 from napari_pixelgene.pipeline.slide import is_placed
@@ -36,22 +37,9 @@ def slide_facts(store: SectionStore, shown: ShownSection | None) -> str:
 
 
 def capture_facts(store: SectionStore) -> str:
-    """Every capture on a line of its own: technology, panel, transcripts, units, cells."""
-    lines = []
-    for name in store.captures():
-        found = read_capture(store, name)
-        parts = [f"{name}: {found.technology}", f"{len(found.genes):,} genes"]
-        if found.transcripts:
-            parts.append(f"{found.transcripts['rows']:,} transcripts")
-        if found.units_count:
-            parts.append(f"{found.units_count:,} spots, bins or cells")
-        parts += [f"{_amount(value)} {key.replace('_', ' ')}" for key, value in found.facts.items()]
-        lines.append(" · ".join(parts))
+    """Every capture on a line of its own."""
+    lines = [capture_words(read_capture(store, name)) for name in store.captures()]
     return "\n".join(lines) or "Nothing was measured on this slide."
-
-
-def _amount(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def next_step(store: SectionStore) -> tuple[str, str]:

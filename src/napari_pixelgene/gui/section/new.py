@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QComboBox,
-    QDialog,
-    QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -25,9 +21,12 @@ from napari_pixelgene import jobs
 from napari_pixelgene.errors import InputError, PixelGeneError, SettingsError
 from napari_pixelgene.gui.dock import button, row, words
 from napari_pixelgene.gui.faults import FaultBox, guarded
-from napari_pixelgene.gui.forms import SettingsForm
+from napari_pixelgene.gui.forms import SettingsForm, line_up, with_value
+from napari_pixelgene.gui.section.places import beside, browse
 from napari_pixelgene.gui.section.slides import layer_choices, look_at, saved_layer
+from napari_pixelgene.gui.tall import TallDialog, TallPage
 from napari_pixelgene.pipeline.config import IMAGE, ImportStep, RunConfig, to_toml
+from napari_pixelgene.pipeline.describing import is_half_imported
 from napari_pixelgene.pipeline.sources.base import Source
 from napari_pixelgene.pipeline.sources.finding import find_run
 from napari_pixelgene.pipeline.sources.registry import SOURCES, kind_of, recognise, source_class
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 _ALONE = "no run: predict on this slide only"
 
 
-class NewDialog(QDialog):
+class NewDialog(TallDialog):
     """Asks for an H&E, a run and a place; `started(job)` when the import is under way."""
 
     started = Signal(object)
@@ -58,11 +57,12 @@ class NewDialog(QDialog):
         self.resize(560, 480)
 
     def _build(self, folder: Path) -> None:
-        self.he = QLineEdit(placeholderText="the slide: OME-TIFF, SVS, NDPI, JPEG, OME-Zarr …")
+        self.he = QLineEdit(placeholderText="OME-TIFF, SVS, NDPI, JPEG, OME-Zarr …")
         self.layer = QComboBox()
         self.layer.addItem("a file", None)
         for name, data in layer_choices(self.session.viewer):
             self.layer.addItem(f"layer: {name}", data)
+        self.layer.setVisible(self.layer.count() > 1)
         self.layer.currentIndexChanged.connect(self._he_changed)
         self.mpp = QLineEdit(placeholderText="read from the file")
         self.mpp.setToolTip("µm per pixel of the H&E; needed where the file does not say: 0.25 at 40×, 0.5 at 20×.")
@@ -85,21 +85,26 @@ class NewDialog(QDialog):
         self.run.editingFinished.connect(self._run_changed)
 
     def _lay_out(self) -> None:
-        form = QFormLayout()
-        form.addRow("H&E", _beside(self.layer, self.he, _browse(self, self.he, self._he_changed)))
+        page = QWidget()
+        above = QVBoxLayout(page)
+        above.setContentsMargins(0, 0, 0, 0)
+        form = self.fields = QFormLayout()
+        above.addLayout(form)
+        above.addStretch()
+        form.addRow("H&E", beside(self.layer, self.he, browse(self, self.he, self._he_changed, folder=True),
+                                   browse(self, self.he, self._he_changed)))  # fmt: skip
         form.addRow("", self.found)
         form.addRow("Pixel size (µm)", self.mpp)
-        form.addRow("Run", _beside(self.run, _browse(self, self.run, self._run_changed, folder=True),
-                                   _browse(self, self.run, self._run_changed)))  # fmt: skip
+        form.addRow("Run", beside(self.run, browse(self, self.run, self._run_changed, folder=True),
+                                   browse(self, self.run, self._run_changed)))  # fmt: skip
         form.addRow("", self.recognised)
         form.addRow("It is", self.kind)
         form.addRow(self.source_box)
         form.addRow("Section name", self.name)
-        form.addRow("In folder", _beside(self.folder, _browse(self, self.folder, lambda: None, folder=True)))
+        form.addRow("In folder", beside(self.folder, browse(self, self.folder, lambda: None, folder=True)))
         column = QVBoxLayout(self)
-        column.addLayout(form)
+        column.addWidget(TallPage(page), 1)
         column.addWidget(words("Files are referred to, not copied."))
-        column.addStretch()
         column.addWidget(self.fault)
         column.addLayout(row(self.import_button, button("Close", self.reject)))
 
@@ -125,50 +130,78 @@ class NewDialog(QDialog):
             self.name.setText(stem.split(".")[0].replace(" ", "-"))
         if place is not None and not from_layer:
             try:
-                text, mpp = look_at(place)
+                text, _ = look_at(place)
             except PixelGeneError as error:
                 self.fault.tell(error)
                 return
             self.found.setText(text)
-            self.mpp.setPlaceholderText("read from the file" if mpp else "needed: the file does not say")
         elif from_layer:
             self.found.setText("")
+        self._show_size()
+
+    def _show_size(self) -> None:
+        """Where the pixel size comes from while none is written."""
+        if self.layer.currentData() is not None:
             self.mpp.setPlaceholderText("needed for a layer")
+            return
+        try:
+            place = Path(self.he.text()).expanduser()
+            own = look_at(place)[1] if self.he.text() else None
+            told = None if own or not self.he.text() else self._size_by_run(place)
+        except PixelGeneError:  # it is said where the field is, or when the import begins
+            own = told = None
+        needed = "needed: the file does not say" if self.he.text() else "read from the file"
+        self.mpp.setPlaceholderText("read from the file" if own else f"{told:.4g} µm, by the run" if told else needed)
 
     def _run_changed(self) -> None:
         self.fault.clear()
-        if not self.run.text():
+        self.recognised.setText("")
+        if not self.run.text().strip():
             return
-        place = Path(self.run.text())
-        found, kind = recognise(place), kind_of(place)
-        if found is None and kind is None:
-            self.recognised.setText("Not recognised: choose below what it is, and name its files.")
+        given = Path(self.run.text().strip()).expanduser()
+        place = find_run(given)
+        if place is None:
+            self.recognised.setText(
+                "Not recognised: choose below what it is." if given.exists() else "There is nothing at this path."
+            )
             return
+        if place != given:
+            self.run.setText(str(place))
+        self._take_run(place)
+
+    def _take_run(self, place: Path) -> None:
+        """Show a run of a known kind, as far as it says what it is."""
+        found, kind = recognise(place), str(kind_of(place))
+        self.kind.setCurrentIndex(self.kind.findData(found.kind if found is not None else kind))
         if found is None:
-            self.kind.setCurrentIndex(self.kind.findData(kind))
             self._kind_chosen()
-            self.recognised.setText(f"This is {source_class(str(kind)).title}: say below what it cannot say itself.")
+            self.recognised.setText(f"This is {source_class(kind).title}: say below what it cannot say itself.")
             return
         self.recognised.setText(f"Recognised: {found.title}.")
-        self.kind.setCurrentIndex(self.kind.findData(found.kind))
         assert self.form is not None
         self.form.set_value(found)
         slide = found.slide()
         if slide is not None and not self.he.text():
             self.he.setText(str(slide.path))
             self._he_changed()
+        self._show_size()
 
     def _kind_chosen(self) -> None:
+        self.recognised.setText("")
         if self.form is not None:
             self.form.setParent(None)
             self.form.deleteLater()
             self.form = None
-        if self.kind.currentData() == IMAGE:
-            return
-        kind = source_class(self.kind.currentData())
-        # One place is what stands in the line "Run"; several are asked for below.
-        self.form = SettingsForm(kind, leave_out=kind.places if len(kind.places) == 1 else ())
-        self.source_box.addWidget(self.form)
+        if self.kind.currentData() != IMAGE:
+            kind = source_class(self.kind.currentData())
+            # One place is what stands in the line "Run"; several are asked for below.
+            self.form = SettingsForm(kind, leave_out=kind.places if len(kind.places) == 1 else ())
+            self.source_box.addWidget(self.form)
+            run = Path(self.run.text().strip()).expanduser()
+            if len(kind.places) > 1 and run.is_file():
+                with_value(self.form.widget(kind.places[0]), run)
+            line_up([self.fields, *self.form.findChildren(QFormLayout)])
+        self._show_size()
 
     def _named(self, _: str) -> None:
         self._name_is_ours = False
@@ -209,7 +242,7 @@ class NewDialog(QDialog):
         place = Path(self.folder.text()).expanduser() / f"{name}{SUFFIX}"
         if not place.parent.is_dir():
             raise InputError(f"There is no folder {place.parent}.", "Choose one for the section.")
-        if place.exists():
+        if place.exists() and not is_half_imported(place):
             raise InputError(f"{place.name} is there already.", "Open it, or choose another name.")
         return place.absolute()
 
@@ -229,17 +262,19 @@ class NewDialog(QDialog):
         if not self.he.text():
             return None, mpp  # the run may bring one; the import says when it does not
         place = Path(self.he.text()).expanduser().absolute()
-        if mpp is None and look_at(place)[1] is None and not self._brings_size(place):
+        if mpp is None and look_at(place)[1] is None and not self._size_by_run(place):
             raise InputError(f"{place.name} does not say its pixel size.", "Give it above, in µm per pixel.")
         return place, mpp
 
-    def _brings_size(self, place: Path) -> bool:
+    def _size_by_run(self, place: Path) -> float | None:
+        """µm per pixel of this H&E as the run's files tell it."""
         source = self._source()
         if source is None:
-            return False
+            return None
         slide = source.slide()
-        told = slide is not None and slide.path == place and slide.mpp is not None
-        return told or source.pixel_size(read_image(place)) is not None
+        if slide is not None and slide.path == place and slide.mpp is not None:
+            return slide.mpp
+        return source.pixel_size(read_image(place))
 
 
 def _number(text: str, what: str) -> float | None:
@@ -247,24 +282,3 @@ def _number(text: str, what: str) -> float | None:
         return float(text.replace(",", ".")) if text.strip() else None
     except ValueError:
         raise SettingsError(f"{what} '{text}' is not a number.", "Write it as 0.25.") from None
-
-
-def _beside(*widgets: QWidget) -> QHBoxLayout:
-    line = QHBoxLayout()
-    for widget in widgets:
-        line.addWidget(widget, 1 if isinstance(widget, QLineEdit) else 0)
-    return line
-
-
-def _browse(dialog: QDialog, field: QLineEdit, then: Any, folder: bool = False) -> QPushButton:
-    def choose() -> None:
-        start = field.text() or str(Path.home())
-        if folder:
-            chosen = QFileDialog.getExistingDirectory(dialog, "Choose a folder", start)
-        else:
-            chosen, _ = QFileDialog.getOpenFileName(dialog, "Choose a file", start)
-        if chosen:
-            field.setText(chosen)
-            then()
-
-    return button("Folder…" if folder else "File…", choose)
