@@ -33,7 +33,7 @@ def in_window(text: str) -> str:
     """The same sentence for somebody who has no shell."""
     for pattern, words in _COMMANDS:
         text = re.sub(pattern, words, text)
-    return re.sub(r"--([a-z][a-z-]*)", lambda found: f"“{_field(found.group(1))}”", text)
+    return re.sub(r"(?<!pip install )--([a-z][a-z-]*)", lambda found: f"“{_field(found.group(1))}”", text)
 
 
 def _field(option: str) -> str:

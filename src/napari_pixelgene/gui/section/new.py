@@ -32,6 +32,7 @@ from napari_pixelgene.pipeline.sources.finding import find_run
 from napari_pixelgene.pipeline.sources.registry import SOURCES, kind_of, recognise, source_class
 from napari_pixelgene.readers.images import read_image
 from napari_pixelgene.stages.checks import check_pixel_size
+from napari_pixelgene.store.disk import may_write
 from napari_pixelgene.store.section import SUFFIX
 
 if TYPE_CHECKING:
@@ -242,6 +243,8 @@ class NewDialog(TallDialog):
         place = Path(self.folder.text()).expanduser() / f"{name}{SUFFIX}"
         if not place.parent.is_dir():
             raise InputError(f"There is no folder {place.parent}.", "Choose one for the section.")
+        if not may_write(place.parent):
+            raise InputError(f"{place.parent} cannot be written.", "Choose another folder for the section.")
         if place.exists() and not is_half_imported(place):
             raise InputError(f"{place.name} is there already.", "Open it, or choose another name.")
         return place.absolute()
