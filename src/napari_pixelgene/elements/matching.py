@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_pixelgene.elements.arrays import BoolArray, FloatArray
+from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Matches:
         """Length (n,) of each shift; NaN where nothing could be compared."""
         return np.asarray(np.linalg.norm(self.shift_um, axis=1))
 
-    def only(self, rows: BoolArray) -> Matches:
+    def only(self, rows: BoolArray | IntArray) -> Matches:
         """Some of the places: a mask (n,) or their numbers."""
         return Matches(*(getattr(self, name)[rows] for name in self.__slots__))
 

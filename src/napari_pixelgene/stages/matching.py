@@ -12,26 +12,47 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pydantic import Field
 
+from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.arithmetic.matching import Match, best_shift
 from napari_pixelgene.arithmetic.resampling import resample
+from napari_pixelgene.arithmetic.scatter import agreeing, well_spread
 from napari_pixelgene.arithmetic.stains import is_brightfield, nuclear
 from napari_pixelgene.arithmetic.tiles import Span, Tile
 from napari_pixelgene.arithmetic.warps import warp_region
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray
 from napari_pixelgene.elements.image import Image
-from napari_pixelgene.elements.matching import Matches
-from napari_pixelgene.progress import OnEvent, silent, track
+from napari_pixelgene.elements.matching import Matches, Proposal
+from napari_pixelgene.progress import Note, OnEvent, silent, track
 from napari_pixelgene.settings import Section
 
 STAGE = "matching"
 # Wider than a nucleus, narrower than a gland: what varies more slowly is staining, not nuclei.
 _BACKGROUND_UM = 12.0
+# With pixels too coarse for nuclei, what is compared is how densely they lie.
+_BACKGROUND_PX = 6.0
 # Peaks nearer than a nucleus are one peak.
 _APART_UM = 8.0
 # What is a nucleus in an image whose brightest are 1.
 _NUCLEUS = 0.3
 _OVERVIEW_PX = 1024
+# A pair is sought half as far again as it may go, so that the end of its way is not taken for a match.
+_BEYOND = 1.5
+# Fewer nuclei than this share of the window, and their lack is the reason.
+_FEW_NUCLEI = 0.01
+# Suggestions: how many places are tried for one that is wanted; how many first, to mend a rough transform.
+_TRIED, _FIRST = 5, 24
+_CONSIDERED = 4000
+_MEND_PAIRS, _AFFINE_PAIRS = 3, 8
+_MEND_UM, _AGREE_UM, _FINE_UM = 15.0, 6.0, 40.0
+# Pairs that can move, from which on they are a measure for the others.
+_OTHERS = 4
+# A rough alignment is off by as much.
+ROUGH_UM = 100.0
+_NO_NUCLEI = (
+    "No nuclei of the two images could be matched: they lie too far off, or they are not the same section. "
+    "Align them roughly first, or set a few pairs."
+)
 
 
 class MatchingSettings(Section):
@@ -132,7 +153,7 @@ class _Pair:
         moving, moving_there = self._moving(tile, matrix)
         if not moving_there.any():
             return None
-        background = _BACKGROUND_UM / self.settings.pixel_um
+        background = max(_BACKGROUND_UM / self.settings.pixel_um, _BACKGROUND_PX)
         nuclei = (
             nuclear(fixed, self.fixed.is_rgb, background, self.fixed_is_dark, fixed_there),
             nuclear(moving, self.moving.is_rgb, background, self.moving_is_dark, moving_there),
@@ -198,3 +219,155 @@ def _collected(
         clear[row] = match.is_clear and match.distance * settings.pixel_um <= settings.radius_um
     score, unmoved, margin, strength, nuclei = values
     return Matches(place_um, shift, moving, score, unmoved, margin, strength, nuclei, clear)
+
+
+def snap(
+    fixed: Image,
+    moving: Image,
+    transform: Transform,
+    pairs_px: tuple[FloatArray, FloatArray],
+    settings: MatchingSettings | None = None,
+    on_event: OnEvent = silent,
+) -> tuple[Proposal, ...]:
+    """For each pair the place near its moving point that shows what lies at its fixed point: a proposal a pair.
+
+    `pairs_px` are the moving and the fixed points, each (n, 2) level-0 pixels, as are the points of the proposals.
+    The transform gives only turn and scale around the pair: the search begins where the pair says. A match farther
+    than `radius_um` from there is told but not accepted.
+    """
+    settings = settings or MatchingSettings()
+    moving_px, fixed_px = (np.asarray(side, dtype=np.float64).reshape(-1, 2) for side in pairs_px)
+    mpp = fixed.require_mpp()
+    drawn = tangents(transform, moving_px)
+    drawn[:, :2, 2] += fixed_px - transform.apply(moving_px)
+    wide = settings.model_copy(update={"radius_um": _BEYOND * settings.radius_um})
+    found = match_drawn(fixed, moving, drawn, fixed_px * mpp, wide, on_event)
+    why = [_why_not(found, row, settings.radius_um) for row in range(len(found))]
+    landing = transform.apply(np.where(found.clear[:, None], found.moving_px, moving_px)) * mpp
+    why = _with_others(why, found, landing)
+    return tuple(_snapped(row, (moving_px[row], fixed_px[row]), found, why[row]) for row in range(len(found)))
+
+
+def _snapped(row: int, pair: tuple[FloatArray, FloatArray], found: Matches, why: str) -> Proposal:
+    old, fixed = _point(pair[0]), _point(pair[1])
+    new = _point(found.moving_px[row]) if found.clear[row] else old
+    shift = float(found.distance_um[row]) if found.clear[row] else 0.0
+    return Proposal(row, fixed, old, new, shift, float(found.score[row]), float(found.margin[row]), not why, why)
+
+
+def _why_not(found: Matches, row: int, radius_um: float) -> str:
+    """Why a pair had better stay where it is, in words; nothing where it had better move."""
+    if np.isnan(found.shift_um[row]).any():
+        return "no clear match: there are no nuclei to compare, or one of the images ends here"
+    if not found.clear[row]:
+        few = found.nuclei[row] < _FEW_NUCLEI
+        return "no clear match: too few nuclei here" if few else f"no clear match within {radius_um:g} µm"
+    if found.distance_um[row] > radius_um:
+        return f"the match is {found.distance_um[row]:.0f} µm away, farther than {radius_um:g} µm"
+    return ""
+
+
+def _with_others(why: list[str], found: Matches, landing_um: FloatArray) -> list[str]:
+    """The same reasons, held against what most pairs that may move agree on: a match they contradict is not taken, and
+    of a pair that stays it is told whether they say otherwise. `landing_um` is where each would land, (n, 2)."""
+    free = np.array([not reason for reason in why], dtype=bool)
+    if free.sum() < _OTHERS:
+        return why
+    kind: geometry.Kind = "affine" if free.sum() >= _AFFINE_PAIRS else "similarity"
+    if geometry.is_degenerate(kind, landing_um[free]):
+        return why
+    matrix, _ = geometry.robust_fit(kind, landing_um[free], found.place_um[free], _MEND_UM)
+    off = geometry.residuals(matrix, landing_um, found.place_um)
+    return [_held(reason, bool(found.clear[row]), float(off[row])) for row, reason in enumerate(why)]
+
+
+def _held(reason: str, clear: bool, off_um: float) -> str:
+    if off_um > _MEND_UM:
+        told = f"the other pairs put it {off_um:.0f} µm elsewhere"
+        return f"{reason}; {told}" if reason else f"a match, but {told}"
+    return f"{reason}; the other pairs agree with it" if reason and clear else reason
+
+
+def _point(xy: FloatArray) -> tuple[float, float]:
+    return float(xy[0]), float(xy[1])
+
+
+def suggest(
+    fixed: Image,
+    moving: Image,
+    transform: Transform,
+    tissue_um: FloatArray,
+    count: int,
+    settings: MatchingSettings | None = None,
+    taken_px: FloatArray | None = None,
+    on_event: OnEvent = silent,
+) -> tuple[Proposal, ...]:
+    """Up to `count` new pairs, well spread over places of the tissue (n, 2, µm of `fixed`), each a clear match.
+
+    A first few places within `radius_um` (100 µm suits a rough transform) mend the transform; then more places
+    are matched finely, those that disagree with their neighbours are dropped, and the best spread of the rest is taken.
+    None is near a point of `taken_px` (m, 2, level-0 pixels of `fixed`). When fewer are found a note says so.
+    """
+    settings = settings or MatchingSettings(radius_um=ROUGH_UM)
+    mpp = fixed.require_mpp()
+    taken = np.zeros((0, 2)) if taken_px is None else np.asarray(taken_px, dtype=np.float64) * mpp
+    apart = settings.window_um / 2
+    inside = _both_there(tissue_um, transform, mpp, moving.yx_shape)
+    places = inside[well_spread(inside, max(_FIRST, _TRIED * count), taken=taken, apart=apart)]
+    mended = _mended(match_places(fixed, moving, transform, places[:_FIRST], settings, on_event))
+    if mended is None:
+        on_event(Note(_NO_NUCLEI, "warning", STAGE))
+        return ()
+    found = _match_mended(fixed, moving, transform, mended, places, settings, on_event)
+    sure = found.only(found.clear)
+    sure = sure.only(agreeing(sure.place_um, sure.shift_um, _AGREE_UM))
+    best = sure.only(well_spread(sure.place_um, count, sure.margin, taken, apart))
+    if len(best) < count:
+        on_event(
+            Note(f"{len(best)} of {count} places have a clear match that agrees with its neighbours.", stage=STAGE)
+        )
+    return tuple(_suggested(best, row, transform, mpp) for row in range(len(best)))
+
+
+def _both_there(tissue_um: FloatArray, transform: Transform, mpp: float, yx_shape: tuple[int, int]) -> FloatArray:
+    """Some thousands of the places that the moving image reaches, in an order of chance that is always the same."""
+    order = np.random.default_rng(0).permutation(len(tissue_um))
+    places = np.asarray(tissue_um, dtype=np.float64)[order[:_CONSIDERED]]
+    there = transform.inverse().apply(places / mpp)
+    return places[((there > 0) & (there < yx_shape[::-1])).all(axis=1)]
+
+
+def _mended(first: Matches) -> FloatArray | None:
+    """What takes µm of the fixed image to where the transform draws that, from clear matches that agree; else None."""
+    sure = first.only(first.clear)
+    if len(sure) < _MEND_PAIRS:
+        return None
+    kind: geometry.Kind = "affine" if len(sure) >= _AFFINE_PAIRS else "similarity"
+    if geometry.is_degenerate(kind, sure.place_um):
+        kind = "translation"
+    matrix, agreed = geometry.robust_fit(kind, sure.place_um, sure.place_um + sure.shift_um, _MEND_UM)
+    return matrix if agreed.sum() >= max(_MEND_PAIRS, len(sure) / 2) else None
+
+
+def _match_mended(
+    fixed: Image,
+    moving: Image,
+    transform: Transform,
+    mended: FloatArray,
+    places: FloatArray,
+    settings: MatchingSettings,
+    on_event: OnEvent,
+) -> Matches:
+    """Match again, finely, with the moving image drawn where the first matches put it."""
+    mpp = fixed.require_mpp()
+    drawn = tangents(transform, transform.inverse().apply(geometry.apply_matrix(mended, places) / mpp))
+    in_px = np.diag([1 / mpp, 1 / mpp, 1.0]) @ mended @ np.diag([mpp, mpp, 1.0])
+    fine = settings.model_copy(update={"radius_um": min(settings.radius_um, _FINE_UM)})
+    return match_drawn(fixed, moving, np.linalg.inv(in_px) @ drawn, places, fine, on_event)
+
+
+def _suggested(found: Matches, row: int, transform: Transform, mpp: float) -> Proposal:
+    fixed, new = found.place_um[row] / mpp, found.moving_px[row]
+    shift = float(np.linalg.norm(transform.apply(new[None])[0] - fixed)) * mpp
+    points = _point(fixed), None, _point(new)
+    return Proposal(None, *points, shift, float(found.score[row]), float(found.margin[row]), True)
