@@ -70,3 +70,15 @@ def test_cosmx(small_run: SimulatedRun, tmp_path: Path) -> None:
     np.savetxt(tmp_path / "he.txt", np.array([[10, 300], [400, 580], [350, 190.0], [60, 500], [222, 420]]))
     told = pixelgene("register", "c.section.zarr", "--keypoints", "run.txt", "he.txt", cwd=tmp_path)
     assert_told(told, "mirrored", "--allow-mirror")
+
+
+def test_a_simulated_slide_says_how_each_of_its_runs_is_imported(tmp_path: Path) -> None:
+    small = ("--width-um", 700, "--height-um", 560, "--genes", 8, "--hidden-genes", 2)
+    done = pixelgene("simulate", "tour", *small, "--visium", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "import xenium NAME.section.zarr --bundle tour/outs --he tour/he.ome.tif" in said
+    assert "import visium NAME.section.zarr --bundle tour/visium/outs" in said and "visium-hd" not in said
+    store, told = imported(tmp_path, "visium", "v.section.zarr", "--bundle", "tour/visium/outs", "--he",
+                           "tour/he.ome.tif")  # fmt: skip
+    assert require_capture(store).technology == "visium" and "Next: pixelgene fit" in told

@@ -8,11 +8,13 @@ from typing import Literal
 import pytest
 from magicgui.widgets import ComboBox, FloatSpinBox, SpinBox
 from pydantic import Field
+from qtpy.QtWidgets import QLabel
 
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.gui.forms import SettingsForm
 from napari_pixelgene.gui.wording import in_window
-from napari_pixelgene.settings import Section
+from napari_pixelgene.pipeline.sources.registry import SOURCES, source_class
+from napari_pixelgene.settings import Section, shown
 
 
 class Inner(Section):
@@ -77,6 +79,49 @@ def test_an_edit_is_told_once(form, qtbot):
         form.widget("count").value = 9
     with qtbot.waitSignal(form.changed, timeout=1000):
         form._groups["inner"].widget("depth").value = 8
+
+
+class Worded(Section):
+    frame: Literal["px", "um"] = Field(
+        description="What x counts.", json_schema_extra=shown(words={"px": "pixels", "um": "micrometres"})
+    )
+    shape: Literal["disk"] | None = Field(None, json_schema_extra=shown(words={"disk": "disks"}, empty="as drawn"))
+    column: str = Field("", json_schema_extra=shown(empty="a well-known one"))
+    seldom: str = Field("s", json_schema_extra=shown(rare=True))
+
+
+def test_choices_are_words_and_what_is_rare_is_folded_away(qtbot):
+    form = SettingsForm(Worded)
+    qtbot.addWidget(form)
+    form.show()
+    combo = form.widget("frame").native
+    assert [combo.itemText(i) for i in range(combo.count())] == ["choose…", "pixels", "micrometres"]
+    with pytest.raises(SettingsError, match=r"“Frame” is not given\. Choose one: pixels; micrometres\."):
+        form.value()
+    combo.setCurrentIndex(2)
+    form.widget("shape").native.setCurrentIndex(1)
+    assert form.value() == Worded(frame="um", shape="disk")
+    form.set_value(Worded(frame="px"))
+    assert form.value() == Worded(frame="px") and form.widget("shape").native.currentText() == "as drawn"
+    assert form.widget("column").native.placeholderText() == "a well-known one"
+    assert form.widget("column").native.isVisible() and not form.widget("seldom").native.isVisible()
+    form.more.head.click()
+    assert form.widget("seldom").native.isVisible() and form.value().seldom == "s"
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_an_error_names_a_field_as_the_form_does(kind, qtbot):
+    """An error of the engine names an option; the window must name the label that stands in its form."""
+    source = source_class(kind)
+    form = SettingsForm(source, leave_out=source.places)
+    qtbot.addWidget(form)
+    labels = {f"“{label.text()}”" for label in form.findChildren(QLabel)}
+    options = {
+        name: in_window("--" + name.replace("_", "-")) for name in source.model_fields if name not in source.places
+    }
+    assert {name: shown_as for name, shown_as in options.items() if shown_as not in labels | {"“Run”"}} == (
+        {"layout": "“Layout”"} if kind == "table" else {}
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,5 +24,11 @@ def simulate(
     made = simulate_run(folder, settings or SimulationSettings(), terminal, visium, visium_hd)
     files = {"bundle": made.bundle, "he": made.he, "keypoints": made.keypoints, "truth": made.truth}
     files |= {kind: path for kind in ("visium", "visium_hd") if (path := getattr(made, kind)) is not None}
-    following = f"pixelgene import xenium NAME.section.zarr --bundle {made.bundle} --he {made.he}"
-    terminal.result({k: str(p) for k, p in files.items()}, f"A slide and its run are in {folder}. Next: {following}")
+    runs = {"xenium": made.bundle, "visium": made.visium, "visium-hd": made.visium_hd}
+    next_steps = [
+        f"pixelgene import {kind} NAME.section.zarr --bundle {path} --he {made.he}"
+        for kind, path in runs.items()
+        if path is not None
+    ]
+    told = f"A slide and its run{'s' if len(next_steps) > 1 else ''} are in {folder}. Next: {' or '.join(next_steps)}"
+    terminal.result({k: str(p) for k, p in files.items()}, told)
