@@ -28,6 +28,8 @@ _PUBLIC: dict[str, str] = {
     "import_section": "napari_pixelgene.pipeline.importing",
     "register_keypoints": "napari_pixelgene.pipeline.aligning",
     "register_matrix": "napari_pixelgene.pipeline.aligning",
+    "judge_registration": "napari_pixelgene.pipeline.verdict",
+    "registration_report": "napari_pixelgene.pipeline.registration_report",
     "ensure_tissue": "napari_pixelgene.pipeline.preparing",
     "ensure_features": "napari_pixelgene.pipeline.preparing",
     "fit": "napari_pixelgene.pipeline.learning",

@@ -16,6 +16,7 @@ from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray
 from napari_pixelgene.elements.expression import UNIT
 from napari_pixelgene.elements.scores import SectionScores
 from napari_pixelgene.elements.tissue import Tissue
+from napari_pixelgene.elements.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,24 @@ class AlignmentContent:
     close_ups: Sequence[CloseUp] = ()
     corner_error_um: FloatArray | None = None
     moving_name: str = "morphology"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationContent:
+    """A registration and its verdict. `crops` are close-ups at the verdict's worst places, in their order.
+
+    `about` are facts (name, value) of what was registered; `settings` how it was judged.
+    """
+
+    title: str
+    verdict: Verdict
+    he: Picture
+    alignment: AlignmentContent | None = None
+    crops: Sequence[CloseUp] = ()
+    moving_name: str = "morphology"
+    about: Sequence[tuple[str, str]] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_pixelgene.elements.scores import SectionScores, verdict
 from napari_pixelgene.report import gene_plots, score_plots, slide_plots
-from napari_pixelgene.report.content import AlignmentContent, GenePanel, ReportContent
+from napari_pixelgene.report.alignment_tables import alignment_words, candidates_table, pairs_table
+from napari_pixelgene.report.content import GenePanel, ReportContent
 from napari_pixelgene.report.look import PAGE, STYLE
 from napari_pixelgene.report.markup import bullets, folded, heading, number, paragraph, picture, table
 from napari_pixelgene.report.score_tables import gene_table, group_table, scores_table
@@ -111,7 +112,7 @@ def _alignment(content: ReportContent) -> str:
     found = content.alignment
     if found is None:
         return ""
-    parts = [heading("Alignment"), paragraph(_alignment_words(found))]
+    parts = [heading("Alignment"), paragraph(alignment_words(found))]
     if found.recommendation:
         parts.append(paragraph(f"Recommended: {found.recommendation}"))
     parts.append(bullets(found.cautions))
@@ -120,44 +121,8 @@ def _alignment(content: ReportContent) -> str:
         caption = f"Where nuclei are white, the H&E and the {found.moving_name} image agree."
         says = "The H&E with its keypoints, and close-ups of both images on one another"
         parts.append(picture(figure, says, caption, photo=True))
-    parts += [_candidates(found), folded(f"All {len(found.keypoints)} pairs", _pairs(found))]
+    parts += [candidates_table(found), folded(f"All {len(found.keypoints)} pairs", pairs_table(found))]
     return "\n".join(parts)
-
-
-def _alignment_words(found: AlignmentContent) -> str:
-    words = f"The {found.moving_name} image was laid on the H&E by a {found.transform.kind} from "
-    words += f"{int(found.keypoints.enabled.sum())} pairs of points."
-    for name, values in (("residual", found.transform.residual_um), ("error when left out", found.transform.loo_um)):
-        if values is not None and np.isfinite(values).any():
-            words += f" Median {name} {np.nanmedian(values):.2f} µm, worst {np.nanmax(values):.2f} µm."
-    if found.corner_error_um is not None:
-        words += f" Against the true transform it is {found.corner_error_um.max():.2f} µm off at the worst corner."
-    return words
-
-
-def _candidates(found: AlignmentContent) -> str:
-    if not found.candidates:
-        return ""
-    head = ["kind", "residual, RMS (µm)", "worst (µm)", "left out, RMS (µm)", "left out, median (µm)"]
-    rows = [
-        [c.kind, *map(number, (c.fit_rmse_um, c.fit_worst_um, c.loo_rmse_um, c.loo_median_um))]
-        for c in found.candidates
-    ]
-    if any(c.why_not for c in found.candidates):
-        head, rows = [*head, "why not"], [[*row, c.why_not] for row, c in zip(rows, found.candidates, strict=True)]
-    strong = [i for i, c in enumerate(found.candidates) if c.kind == found.transform.kind]
-    return table(head, rows, words=(0, 5), strong=strong)
-
-
-def _pairs(found: AlignmentContent) -> str:
-    n, transform = len(found.keypoints), found.transform
-    residual, loo = (v if v is not None else np.full(n, np.nan) for v in (transform.residual_um, transform.loo_um))
-    trusted = transform.inlier if transform.inlier is not None else found.keypoints.enabled
-    rows = [
-        (i + 1, f"{x:.1f}", f"{y:.1f}", number(residual[i]), number(loo[i]), "yes" if trusted[i] else "no")
-        for i, (x, y) in enumerate(found.pairs_um)
-    ]
-    return table(("pair", "x (µm)", "y (µm)", "residual (µm)", "left out (µm)", "used"), rows)
 
 
 def _tissue(content: ReportContent) -> str:

@@ -26,6 +26,7 @@ STAGES = (
     "import",
     "registration",
     "tissue",
+    "verdict",
     "binning",
     "quality",
     "folds",
