@@ -44,7 +44,7 @@ _FEW_NUCLEI = 0.01
 _TRIED, _FIRST = 5, 24
 _CONSIDERED = 4000
 _MEND_PAIRS, _AFFINE_PAIRS = 3, 8
-_MEND_UM, _AGREE_UM, _FINE_UM = 15.0, 6.0, 40.0
+_MEND_UM, _AGREE_UM, _FINE_UM, _NEAR_UM = 15.0, 6.0, 40.0, 12.0
 # Pairs that can move, from which on they are a measure for the others.
 _OTHERS = 4
 # A rough alignment is off by as much.
@@ -238,21 +238,44 @@ def snap(
     settings = settings or MatchingSettings()
     moving_px, fixed_px = (np.asarray(side, dtype=np.float64).reshape(-1, 2) for side in pairs_px)
     mpp = fixed.require_mpp()
+    wide = settings.model_copy(update={"radius_um": _BEYOND * settings.radius_um})
+    found = match_drawn(fixed, moving, _through(transform, moving_px, fixed_px), fixed_px * mpp, wide, on_event)
+    why = [_why_not(found, row, settings.radius_um) for row in range(len(found))]
+    new = np.where(found.clear[:, None], found.moving_px, moving_px)
+    landing = transform.apply(new) * mpp
+    better = _consensus(landing, found.place_um, np.array([not reason for reason in why], dtype=bool))
+    if better is not None:
+        off = geometry.residuals(better, landing, found.place_um)
+        why = [_held(reason, bool(found.clear[row]), float(off[row])) for row, reason in enumerate(why)]
+        # Noisy pairs turn the transform, and what is drawn turned matches a little beside: once more, turned back.
+        straight = transform.then(Transform(_in_px(better, mpp), transform.target, transform.target))
+        near = settings.model_copy(update={"radius_um": _NEAR_UM})
+        again = match_drawn(fixed, moving, _through(straight, new, fixed_px), fixed_px * mpp, near, on_event)
+        new = np.where((found.clear & again.clear)[:, None], again.moving_px, new)
+    moved = np.linalg.norm(transform.apply(new) - transform.apply(moving_px), axis=1) * mpp
+    ends = zip(fixed_px, moving_px, new, strict=True)
+    return tuple(_proposal(row, pair, float(moved[row]), found, why[row]) for row, pair in enumerate(ends))
+
+
+def _proposal(
+    row: int, pair: tuple[FloatArray, FloatArray, FloatArray], moved_um: float, found: Matches, why: str
+) -> Proposal:
+    score, confidence = float(found.score[row]), float(found.margin[row])
+    fixed, old, new = (_point(xy) for xy in pair)
+    return Proposal(row, fixed, old, new, moved_um, score, confidence, not why, why)
+
+
+def _through(transform: Transform, moving_px: FloatArray, fixed_px: FloatArray) -> FloatArray:
+    """The transform's tangents (n, 3, 3) at each pair, moved so that its moving point lands on its fixed one."""
     drawn = tangents(transform, moving_px)
     drawn[:, :2, 2] += fixed_px - transform.apply(moving_px)
-    wide = settings.model_copy(update={"radius_um": _BEYOND * settings.radius_um})
-    found = match_drawn(fixed, moving, drawn, fixed_px * mpp, wide, on_event)
-    why = [_why_not(found, row, settings.radius_um) for row in range(len(found))]
-    landing = transform.apply(np.where(found.clear[:, None], found.moving_px, moving_px)) * mpp
-    why = _with_others(why, found, landing)
-    return tuple(_snapped(row, (moving_px[row], fixed_px[row]), found, why[row]) for row in range(len(found)))
+    return drawn
 
 
-def _snapped(row: int, pair: tuple[FloatArray, FloatArray], found: Matches, why: str) -> Proposal:
-    old, fixed = _point(pair[0]), _point(pair[1])
-    new = _point(found.moving_px[row]) if found.clear[row] else old
-    shift = float(found.distance_um[row]) if found.clear[row] else 0.0
-    return Proposal(row, fixed, old, new, shift, float(found.score[row]), float(found.margin[row]), not why, why)
+def _in_px(matrix_um: FloatArray, mpp: float) -> FloatArray:
+    """A matrix of µm as one of pixels."""
+    out: FloatArray = np.diag([1 / mpp, 1 / mpp, 1.0]) @ matrix_um @ np.diag([mpp, mpp, 1.0])
+    return out
 
 
 def _why_not(found: Matches, row: int, radius_um: float) -> str:
@@ -267,21 +290,19 @@ def _why_not(found: Matches, row: int, radius_um: float) -> str:
     return ""
 
 
-def _with_others(why: list[str], found: Matches, landing_um: FloatArray) -> list[str]:
-    """The same reasons, held against what most pairs that may move agree on: a match they contradict is not taken, and
-    of a pair that stays it is told whether they say otherwise. `landing_um` is where each would land, (n, 2)."""
-    free = np.array([not reason for reason in why], dtype=bool)
+def _consensus(landing_um: FloatArray, place_um: FloatArray, free: BoolArray) -> FloatArray | None:
+    """What takes where pairs land to their fixed points, as most of those in `free` agree; None for too few."""
     if free.sum() < _OTHERS:
-        return why
+        return None
     kind: geometry.Kind = "affine" if free.sum() >= _AFFINE_PAIRS else "similarity"
     if geometry.is_degenerate(kind, landing_um[free]):
-        return why
-    matrix, _ = geometry.robust_fit(kind, landing_um[free], found.place_um[free], _MEND_UM)
-    off = geometry.residuals(matrix, landing_um, found.place_um)
-    return [_held(reason, bool(found.clear[row]), float(off[row])) for row, reason in enumerate(why)]
+        return None
+    matrix, agreed = geometry.robust_fit(kind, landing_um[free], place_um[free], _MEND_UM)
+    return matrix if agreed.sum() >= max(_OTHERS, free.sum() / 2) else None
 
 
 def _held(reason: str, clear: bool, off_um: float) -> str:
+    """The reason with what the other pairs say: they may forbid a match, and speak for one that is too far."""
     if off_um > _MEND_UM:
         told = f"the other pairs put it {off_um:.0f} µm elsewhere"
         return f"{reason}; {told}" if reason else f"a match, but {told}"
@@ -361,9 +382,8 @@ def _match_mended(
     """Match again, finely, with the moving image drawn where the first matches put it."""
     mpp = fixed.require_mpp()
     drawn = tangents(transform, transform.inverse().apply(geometry.apply_matrix(mended, places) / mpp))
-    in_px = np.diag([1 / mpp, 1 / mpp, 1.0]) @ mended @ np.diag([mpp, mpp, 1.0])
     fine = settings.model_copy(update={"radius_um": min(settings.radius_um, _FINE_UM)})
-    return match_drawn(fixed, moving, np.linalg.inv(in_px) @ drawn, places, fine, on_event)
+    return match_drawn(fixed, moving, np.linalg.inv(_in_px(mended, mpp)) @ drawn, places, fine, on_event)
 
 
 def _suggested(found: Matches, row: int, transform: Transform, mpp: float) -> Proposal:
