@@ -14,9 +14,17 @@ from functools import cache
 @cache
 def warm_up() -> threading.Thread:
     """Begin, once in a process; gives the thread."""
+    _units()
     thread = threading.Thread(target=_warm, name="pixelgene: warming up", daemon=True)
     thread.start()
     return thread
+
+
+def _units() -> None:
+    """pint reads its units at the first use, which two threads must not do at once: here, where layers come from."""
+    import pint
+
+    pint.get_application_registry().Quantity(1, "pixel")
 
 
 def _warm() -> None:
