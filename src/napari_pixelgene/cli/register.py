@@ -1,10 +1,10 @@
-"""`pixelgene register`: keypoints or a matrix into the run's transform."""
+"""`pixelgene register`: keypoints, a matrix or a rough guess into the run's transform."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -12,8 +12,13 @@ from napari_pixelgene.cli.options import Listener, SectionPath, default, of, ope
 from napari_pixelgene.elements.alignment import Registration
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix, text_keypoints
+from napari_pixelgene.progress import Note
 from napari_pixelgene.readers.alignments import Direction
 from napari_pixelgene.stages.registration import RegistrationSettings
+
+if TYPE_CHECKING:
+    from napari_pixelgene.cli.terminal import Terminal
+    from napari_pixelgene.store.section import SectionStore
 
 Kind = Literal["auto", "translation", "rigid", "similarity", "affine", "homography", "spline"]
 
@@ -21,7 +26,7 @@ Kind = Literal["auto", "translation", "rigid", "similarity", "affine", "homograp
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What a person has: pairs or a matrix."""
+    """What a person has: pairs, a matrix, or neither."""
 
     keypoints: Annotated[
         tuple[Path, ...],
@@ -40,11 +45,18 @@ class Given:
     direction: Annotated[
         Direction | None, Parameter(help="Which way a bare matrix leads; Xenium Explorer's is he_to_morphology.")
     ] = None
+    rough: Annotated[
+        bool,
+        Parameter(help="Neither: a first guess from tissue outlines and nuclei, any turn or mirror.", negative=""),
+    ] = False
 
     def check(self) -> None:
-        """Either of the two, once."""
-        if bool(self.keypoints) == (self.matrix is not None) or len(self.keypoints) > 2:
-            raise SettingsError("A registration takes keypoints or a matrix.", "Give one of --keypoints and --matrix.")
+        """One of the three, once."""
+        if bool(self.keypoints) + (self.matrix is not None) + self.rough != 1 or len(self.keypoints) > 2:
+            raise SettingsError(
+                "A registration takes keypoints, a matrix or a rough guess.",
+                "Give one of --keypoints, --matrix and --rough.",
+            )
 
 
 @Parameter(name="*")
@@ -72,19 +84,38 @@ def register(
     capture: Annotated[str | None, Parameter(help="Which run, where the section has several.")] = None,
     terminal: Listener,
 ) -> None:
-    """Align a run to the H&E, from keypoints or a matrix."""
+    """Align a run to the H&E, from keypoints or a matrix, or roughly from neither."""
     given.check()
     store = open_section(section)
+    if given.rough:
+        return _roughly(store, section, capture, terminal)
     following = f"Next: pixelgene fit --train {section} --run RUN"
     if given.matrix is not None:
         transform = register_matrix(store, given.matrix, capture, given.direction, terminal)
         text = f"{section.name} has its transform. {following}"
         terminal.result({"section": str(store.path), "kind": transform.kind}, text)
-        return
+        return None
     first, *second = given.keypoints
     pairs = text_keypoints(store, first, second[0], given.levels, capture) if second else first
     found = register_keypoints(store, pairs, fitted.settings(), capture, terminal)
     terminal.result(summary(found), f"{told(found)} {following}")
+    return None
+
+
+def _roughly(store: SectionStore, section: Path, capture: str | None, terminal: Terminal) -> None:
+    """A rough placement, stored; where it is in doubt that is a warning."""
+    from napari_pixelgene.pipeline.rough import keep_rough, rough_alignment
+    from napari_pixelgene.pipeline.slide import require_capture
+
+    name = require_capture(store, capture).name
+    found = rough_alignment(store, name, terminal)
+    keep_rough(store, name, found)
+    if not found.is_clear:
+        terminal(Note(found.words, "warning", "rough alignment"))
+    values = {"kind": "rough", "score": found.score, "runner_up": found.runner_up, "clear": found.is_clear}
+    told = found.words if found.is_clear else f"A placement of {section.name} in doubt is kept."
+    refine = f"Next: refine it in the Register dock, or pixelgene register {section} --keypoints FILE"
+    terminal.result({**values, "words": found.words}, f"{told} {refine}")
 
 
 def summary(found: Registration) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_pixelgene.pipeline.describing import files, stale, unfinished
+from napari_pixelgene.pipeline.rough import is_rough
 from napari_pixelgene.pipeline.slide import grid_of, is_on_slide, is_placed, is_streamed, to_he_um
 from napari_pixelgene.stages.checks import COARSE_MPP
 from napari_pixelgene.store.bins import read_bin_totals
@@ -112,6 +113,8 @@ def _capture(store: SectionStore, capture: StoredCapture, gone: bool) -> Iterato
         return
     if is_on_slide(capture):
         yield Check("good", f"{capture.name} lies on the H&E by its own coordinates")
+    elif is_rough(store, capture.name):
+        yield Check("warning", f"{capture.name} is only roughly aligned: refine it with pairs in Register")
     elif capture.to_he is not None:
         yield Check("good", _registered(capture))
     if gone:
