@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_pixelgene.arithmetic import geometry
-from napari_pixelgene.elements.alignment import Keypoints, Transform
+from napari_pixelgene.arithmetic.splines import Spline
+from napari_pixelgene.elements.alignment import Bend, Keypoints, Transform
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.exporters import alignments as write
 from napari_pixelgene.readers.alignments import read_alignment, read_alignment_json, read_keypoint_texts
@@ -185,3 +186,59 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to write"):
         write.write_alignment_json(tmp_path / "a.json")
     assert list(tmp_path.iterdir()) == []
+
+
+def bent() -> Transform:
+    """A homography with a bend of some tens of pixels, whose plane is no mere scale."""
+    rng = np.random.default_rng(4)
+    spline = Spline(rng.uniform(0, 9000, (9, 2)), rng.normal(0, 1e-8, (9, 2)), rng.normal(0, 1e-3, (3, 2)))
+    return Transform(MATRIX, "morphology_px", "he_px", "spline", bend=Bend(spline, MATRIX @ np.diag([3.0, 2.0, 1.0])))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_json_holds_a_bend_to_the_last_digit(tmp_path: Path, turned: bool) -> None:
+    transform = bent().inverse() if turned else bent()
+    write.write_alignment_json(tmp_path / "a.json", transform=transform)
+    back = read_alignment(tmp_path / "a.json")
+    assert isinstance(back, Transform) and back.bend is not None and transform.bend is not None
+    assert (back.name, back.kind, back.bend.backwards) == (transform.name, "spline", turned)
+    xy = np.random.default_rng(0).uniform(0, 3000, (50, 2))
+    np.testing.assert_allclose(back.apply(xy), transform.apply(xy), rtol=1e-12)
+    assert np.abs(back.apply(xy) - geometry.apply_matrix(back.matrix, xy)).max() > 1
+    centred = json.loads((tmp_path / "a.json").read_text()) | {"origin": "centre"}
+    (tmp_path / "b.json").write_text(json.dumps(centred))
+    shifted = read_alignment_json(tmp_path / "b.json")[1]
+    assert shifted is not None
+    np.testing.assert_allclose(shifted.apply(xy + 0.5), transform.apply(xy) + 0.5, rtol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["matrix", "zip", "pixel2gene"])
+def test_a_bend_is_never_dropped_in_silence(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(InputError, match=r"cannot say how a spline bends.*JSON.*homography"):
+        if form == "matrix":
+            write.write_explorer_matrix(path, bent())
+        elif form == "zip":
+            write.write_explorer_zip(path, some_keypoints(), bent().inverse())
+        else:
+            write.write_pixel2gene_matrix(path, bent())
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("weights", [[1, 2]], r"bend\.weights is not 9 by 2 finite numbers"),
+        ("linear", [1, 2], r"bend\.linear is not 3 by 2 finite numbers"),
+        ("centres", [], r"bend\.centres is not a list with entries"),
+        ("plane", [[0, 0, 0], [0, 0, 0], [0, 0, 1]], r"bend cannot be inverted"),
+        ("backwards", "yes", r"bend\.backwards is 'yes'"),
+    ],
+)
+def test_faults_in_a_bend_name_the_field(tmp_path: Path, field: str, value: object, message: str) -> None:
+    write.write_alignment_json(tmp_path / "a.json", transform=bent())
+    document = json.loads((tmp_path / "a.json").read_text())
+    document["transform"]["bend"][field] = value
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=message):
+        read_alignment(tmp_path / "a.json")

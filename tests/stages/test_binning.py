@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from napari_pixelgene.elements.alignment import Transform
+from napari_pixelgene.arithmetic.splines import Spline
+from napari_pixelgene.elements.alignment import Bend, Transform
 from napari_pixelgene.elements.capture import Footprint, Units
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.grid import Grid
@@ -255,3 +256,26 @@ def test_the_originals_bins_where_they_are_right() -> None:
     inside = [line[""] for line in csv.DictReader((VECTORS / "binning_expected_inimage.csv").open())]
     names = {f"{c}_{r}" for r, c, _ in want}
     assert names - set(inside) == {"10_0"}  # reaches past the image: the original drops it, the lattice has it
+
+
+def bent() -> Transform:
+    """The tilted transform, and a bend of up to two superpixels after it."""
+    rng = np.random.default_rng(6)
+    centres = rng.uniform(0, 100, (4, 2))
+    flat = np.column_stack([np.ones(4), centres])
+    free = np.linalg.svd(flat.T)[2][-1]  # weights without sum or first moment
+    spline = Spline(centres, np.outer(free, (0.02, -0.015)), np.array([[4.0, -6.0], [0.03, 0.01], [-0.02, 0.05]]))
+    return Transform(TILTED.matrix, "stage_um", "he_um", "spline", bend=Bend(spline, np.diag([1.0, 1.0, 1.0])))
+
+
+@pytest.mark.parametrize("batch", [10**9, 37])
+def test_transcripts_and_units_are_counted_where_the_bend_puts_them(batch: int) -> None:
+    rng = np.random.default_rng(1)
+    xy, gene = rng.uniform(-20, 120, (600, 2)), rng.integers(0, 3, 600)
+    transform = bent()
+    want = dict(by_dictionary(transform.apply(xy), gene, STAY, GRID))
+    assert as_dictionary(bin_transcripts(transcripts_of(xy, gene, batch), transform, GRID).bins) == want
+    assert want != dict(by_dictionary(xy, gene, TILTED, GRID))
+    counts = sparse.csr_matrix(np.eye(3, dtype=np.int32)[gene])
+    cells = Units(np.arange(600).astype(str), xy, counts, GENES, Footprint("point"), "stage_um")
+    assert as_dictionary(bin_units(cells, transform, GRID).bins) == want

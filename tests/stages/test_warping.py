@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 
 from guarded import GuardedArray
+from napari_pixelgene.arithmetic import splines
+from napari_pixelgene.arithmetic.geometry import apply_matrix
 from napari_pixelgene.arithmetic.resampling import halve
-from napari_pixelgene.elements.alignment import Transform
+from napari_pixelgene.elements.alignment import Bend, Transform
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.stages import warping
 from napari_pixelgene.stages.warping import BLOCK_PX, WarpedLevel, warped_pyramid
@@ -91,3 +93,77 @@ def test_opening_reads_nothing():
     levels = tuple(GuardedArray(lv, (0, 0)) for lv in morphology())
     warped_pyramid(Image(levels, 0.2125), Transform(MATRIX, "morphology_px", "he_px"), (90_000, 80_000), 0.25)
     assert sum(lv.reads for lv in levels) == 0
+
+
+# Through a bend
+
+TURNED = np.array([[-0.31, 0.78, 420.0], [0.8, 0.29, -90.0], [0, 0, 1]])  # by 70°, and mirrored
+
+
+def bent(by_px: float = 24.0) -> Transform:
+    """Morphology to H&E pixels, with a bend that the matrix does not know."""
+    flat = apply_matrix(TURNED, np.random.default_rng(5).uniform(0, 1300, (18, 2)))
+    x, y = (flat / 1200).T
+    spline = splines.fit(flat / 4, by_px / 4 * np.stack([np.sin(5 * y + x), np.cos(4 * x) * (0.3 + y)], axis=1))
+    return Transform(TURNED, "morphology_px", "he_px", "spline", bend=Bend(spline, np.diag([4.0, 4.0, 1.0])))
+
+
+def blobs(places: np.ndarray, sd: float) -> np.ndarray:
+    """A bright spot at each place (x, y), continuous, corner-based."""
+    x, y = np.arange(1300) + 0.5, np.arange(1250) + 0.5
+    spots = [np.outer(np.exp(-((y - v) ** 2) / (2 * sd**2)), np.exp(-((x - u) ** 2) / (2 * sd**2))) for u, v in places]
+    return np.sum(spots, axis=0).astype(np.float32)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_drawn_pixels_lie_where_the_bent_transform_says(level):
+    """Cursor, table and drawing agree: the centroid of each drawn spot is where `apply` puts it, to 0.05 pixels."""
+    transform, sd = bent(), 5.0 * 2**level
+    places = np.array([[300.3, 250.7], [980.1, 333.9], [660.5, 641.25], [333.2, 990.8], [1000.6, 1010.4]])
+    image = blobs(places, sd)
+    source = [image, halve(image), halve(halve(image))]
+    drawn = warped_pyramid(Image(tuple(source), 0.25), transform, (1500, 1500), 0.25).levels[level]
+    scale = 2**level
+    for place, want in zip(places, transform.apply(places) / scale, strict=True):
+        column, row = (want - 5 * sd / scale).round().astype(int)
+        size = round(10 * sd / scale)
+        window = drawn[row : row + size, column : column + size].astype(float)
+        total = window.sum()
+        found = np.array([window.sum(axis=0) @ (np.arange(size) + 0.5), window.sum(axis=1) @ (np.arange(size) + 0.5)])
+        assert np.abs(found / total + (column, row) - want).max() < 0.05
+        assert np.abs(apply_matrix(TURNED, place[None])[0] / scale - want).max() > 2  # the matrix alone would not do
+
+
+def test_a_bend_is_drawn_to_two_hundredths_of_a_pixel_in_pieces_as_in_one():
+    x, y = np.meshgrid(np.arange(1300) + 0.5, np.arange(1250) + 0.5)
+    transform = bent()
+    back = transform.inverse()
+    for axis, ramp in enumerate((x, y)):  # an image whose values are its own coordinates
+        warped = warped_pyramid(Image((ramp.astype(np.float32),), 0.25), transform, (1400, 1400), 0.25).levels[0]
+        view = warped[390:1000, 417:1100]
+        columns, rows = np.meshgrid(np.arange(417, 1100) + 0.5, np.arange(390, 1000) + 0.5)
+        want = back.apply(np.stack([columns.ravel(), rows.ravel()], axis=1))
+        inside = ((want > 2) & (want < 1240)).all(axis=1).reshape(view.shape)
+        assert inside.mean() > 0.5
+        assert np.abs(view - want[:, axis].reshape(view.shape))[inside].max() < 0.02
+    fresh = warped_pyramid(Image((ramp.astype(np.float32),), 0.25), transform, (1400, 1400), 0.25).levels[0]
+    pieces = np.hstack([fresh[390:1000, start : min(start + 201, 1100)] for start in range(417, 1100, 201)])
+    assert np.abs(pieces - view)[inside].max() < 0.02
+
+
+def test_a_bend_reads_its_patch_and_nothing_where_there_is_no_source():
+    levels = tuple(GuardedArray(lv, (900, 900)) for lv in morphology())
+    transform = bent()
+    warped = warped_pyramid(Image(levels, 0.25), transform, (9000, 9000), 0.25)
+    assert sum(lv.reads for lv in levels) == 0
+    assert warped.levels[0][400:700, 600:900].any() and levels[0].reads == 1
+    assert not warped.levels[0][7000:7300, 7000:7300].any() and levels[0].reads == 1
+
+
+def test_without_a_bend_the_matrix_is_drawn_as_before():
+    image = Image(tuple(morphology()), 0.25)
+    straight = Transform(TURNED, "morphology_px", "he_px")
+    none = splines.Spline(np.array([[0.0, 0], [9, 0], [0, 9]]), np.zeros((3, 2)), np.zeros((3, 2)))
+    flat = Transform(TURNED, "morphology_px", "he_px", "spline", bend=Bend(none, np.eye(3)))
+    one, other = (warped_pyramid(image, t, TARGET, 0.25).levels[0][200:800, 500:1000] for t in (straight, flat))
+    assert one.std() > 5000 and np.abs(one.astype(int) - other).max() < 400

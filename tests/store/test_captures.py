@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from napari_pixelgene.elements.alignment import Keypoints, Transform
+from napari_pixelgene.arithmetic.splines import Spline
+from napari_pixelgene.elements.alignment import Bend, Keypoints, Transform
 from napari_pixelgene.elements.bins import Bins
 from napari_pixelgene.elements.capture import Capture, Footprint, Units
 from napari_pixelgene.elements.genes import GeneTable
@@ -160,6 +161,16 @@ def test_alignments_come_back_to_the_last_bit(
     assert keypoints.moving_xy.tobytes() == moving.tobytes() and back.matrix.tobytes() == matrix.tobytes()
     assert np.array_equal(back.loo_um, loo, equal_nan=True) and np.array_equal(back.inlier, enabled)  # type: ignore[arg-type]
     assert np.array_equal(keypoints.enabled, enabled) and (back.source, back.kind) == ("morphology_px", "affine")
+
+
+def test_a_bend_comes_back_to_the_last_bit(store: SectionStore) -> None:
+    write_capture(store, Capture("a", "visium", GENES, visium_units()), {})
+    rng = np.random.default_rng(0)
+    spline = Spline(rng.normal(0, 1e4, (8, 2)), rng.normal(0, 1e-7, (8, 2)), rng.normal(0, 1, (3, 2)))
+    bent = Transform(MATRIX, "morphology_px", "he_px", "spline", bend=Bend(spline, np.diag([3.7, 3.7, 1]), True))
+    write_alignment(store, "a", None, bent)
+    back = read_alignment(store, "a")[1]
+    assert back is not None and back.same_map(bent) and back.bend is not None and back.bend.backwards
 
 
 def test_keypoints_without_a_transform(store: SectionStore) -> None:

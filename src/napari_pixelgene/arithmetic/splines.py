@@ -24,7 +24,7 @@ MINIMUM_PAIRS = 7
 # Smoothing tried, relative to the stiffest mode of the pairs; the last stands for no bend at all.
 _SMOOTHING = np.append(np.geomspace(1e-6, 1e2, 33), np.inf)
 # The smoothest within this much of the least held-out error is taken: the curve is flat and noisy there.
-_AS_GOOD = 1.03
+_AS_GOOD = 1.01
 # Points in one go: with some tens of centres what is worked out of them stays in the cache.
 _CHUNK = 1024
 _STEPS = 30
@@ -90,8 +90,8 @@ class _Near:
 
     def shift(self) -> Points:
         linear = self._spline.linear
-        out: Points = (self._square * self._log) @ (0.5 * self._spline.weights)
-        return out + linear[0] + self._points @ linear[1:]
+        bent = (self._square * self._log) @ (0.5 * self._spline.weights)
+        return np.asarray(bent + linear[0] + self._points @ linear[1:])
 
     def slopes(self) -> Points:
         steep = self._log + 1.0
@@ -142,24 +142,26 @@ class _Modes:
         linear = np.linalg.lstsq(_flat(self.points), unexplained, rcond=None)[0]
         return Spline(self.points, weights, linear / _sizes(self.points)[:, None])
 
-    def held_out(self, values: Points, smoothing: float) -> Points:
-        """The error (n,) at each point of the spline through all others with this smoothing, in closed form."""
+    def held_out(self, values: Points, smoothing: float | Points) -> Points:
+        """The error (n,) at each point of the spline through all others with this smoothing, in closed form.
+
+        Of several smoothings (s,) the errors (s, n).
+        """
         share = 1.0 - self._give(smoothing) * self.stiff
-        left = self.bent @ (share[:, None] * (self.bent.T @ values))
-        free = np.sum(self.bent**2 * share, axis=1)
-        return np.asarray(np.linalg.norm(left, axis=1) / np.maximum(free, 1e-12))
+        left = (self.bent * share[..., None, :]) @ (self.bent.T @ values)
+        free = share @ (self.bent**2).T
+        return np.asarray(np.linalg.norm(left, axis=-1) / np.maximum(free, 1e-12))
 
     def chosen(self, values: Points) -> float:
-        """The smoothest of `_SMOOTHING` whose held-out error is as good as the least."""
-        errors = np.array([float(np.sqrt(np.mean(self.held_out(values, s) ** 2))) for s in _SMOOTHING])
-        return float(_SMOOTHING[np.flatnonzero(errors <= _AS_GOOD * errors.min())[-1]])
+        """The smoothest of `_SMOOTHING` whose held-out error is as good as the least, but for rounding."""
+        errors = np.sqrt(np.mean(self.held_out(values, _SMOOTHING) ** 2, axis=1))
+        allowed = _AS_GOOD * errors.min() + 1e-9 * np.abs(self.points).max()
+        return float(_SMOOTHING[np.flatnonzero(errors <= allowed)[-1]])
 
-    def _give(self, smoothing: float) -> Points:
-        """How far each mode is followed, over its strength."""
-        stiffest = float(self.stiff.max(initial=0.0))
-        if np.isinf(smoothing) or stiffest == 0:
-            return np.zeros_like(self.stiff)
-        return np.asarray(1.0 / (self.stiff + smoothing * stiffest))
+    def _give(self, smoothing: float | Points) -> Points:
+        """How far each mode is followed, over its strength: (k,) for one smoothing, (s, k) for several."""
+        strength = np.asarray(smoothing)[..., None] * self.stiff.max(initial=1e-300)
+        return np.asarray(1.0 / (self.stiff + strength))
 
 
 def _flat(points: Points) -> Points:

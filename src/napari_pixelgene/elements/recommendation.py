@@ -14,7 +14,7 @@ from napari_pixelgene.elements.alignment import Candidate, TransformKind
 TOLERANCE = 0.10
 # A spline is recommended when its held-out error is at most this share of the best matrix's: it has as many
 # parameters as it likes, and where no bend is there noise alone brings it below 0.9 now and then.
-SPLINE_SHARE = 0.75
+SPLINE_SHARE = 0.8
 
 
 def recommend(candidates: Mapping[TransformKind, Candidate]) -> tuple[TransformKind, str]:

@@ -201,6 +201,13 @@ class _Case:
             return everything  # too few to hold any of them against the others; a caution says so
         raise self._at_odds(judges)
 
+    def _bent_away(self, trusted: BoolArray) -> int:
+        """How many pairs left out a spline through the others foretells."""
+        if not self.settings.robust or trusted.all():
+            return 0
+        wider = fitting.grown(self.source, self.target, trusted, self.settings.threshold_um)
+        return int(wider.sum() - trusted.sum())
+
     def odd_one(self) -> int | None:
         """The pair that a homography bends itself for."""
         mirror = self.settings.allow_mirror
@@ -296,6 +303,8 @@ class _Case:
             off = transform.residual_um[row]
             yield f"Pair {row + 1} was left out: {off:.1f} µm off where the others put it ({limit:g} µm allowed)."
         trusted = int(transform.inlier.sum())
+        if kind != "spline" and (more := self._bent_away(transform.inlier[self.rows])) > 1:
+            yield f"{more} pairs that were left out lie where a smooth bend would put them. Weigh the kind spline."
         spare = trusted - fitting.MINIMUM_PAIRS[kind]
         if transform.bend is not None:
             yield from _of_spline(fitting.Fitted(transform.matrix, transform.bend.spline), trusted)
