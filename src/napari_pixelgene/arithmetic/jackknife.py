@@ -17,8 +17,8 @@ from napari_pixelgene.arithmetic.geometry import Matrix, Points
 FREE: dict[Kind, int] = {"translation": 2, "rigid": 3, "similarity": 4, "affine": 6, "homography": 8, "spline": 8}
 # More pairs than this are left out in groups.
 _MOST_FITS = 20
-# Scatter of few residuals is easily too small by luck: the spread is taken that is exceeded by luck once in ten times.
-_LUCK = 0.1
+# Scatter of few residuals is easily too small by luck: the spread is taken that luck goes below once in five times.
+_LUCK = 0.2
 
 
 def spare(kind: Kind, count: int) -> int:

@@ -10,7 +10,7 @@ from napari_pixelgene.report.markup import number, table
 
 def alignment_words(found: AlignmentContent) -> str:
     """How the transform came about, and its residuals, in a sentence or two."""
-    words = f"The {found.moving_name} image was laid on the H&E by a {found.transform.kind} from "
+    words = f"The {found.moving_name} image was laid on the H&E by {_named(found.transform.kind)} from "
     words += f"{int(found.keypoints.enabled.sum())} pairs of points."
     for name, values in (("residual", found.transform.residual_um), ("error when left out", found.transform.loo_um)):
         if values is not None and np.isfinite(values).any():
@@ -45,3 +45,7 @@ def pairs_table(found: AlignmentContent) -> str:
         for i, (x, y) in enumerate(found.pairs_um)
     ]
     return table(("pair", "x (µm)", "y (µm)", "residual (µm)", "left out (µm)", "used"), rows)
+
+
+def _named(kind: str) -> str:
+    return f"{'an' if kind[0] in 'ae' else 'a'} {kind} transform"

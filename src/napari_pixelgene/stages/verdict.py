@@ -30,8 +30,10 @@ _MOST_UNLIKE = 0.15
 # From so many places on the error of the others is foretold by the plane through them.
 _FORETELLING = 6
 # Pairs alone: so few cannot be called good, and this share of what they leave over may be tissue that is bent.
-_FEW_PAIRS, _BENT_SHARE = 6, 0.5
+_FEW_PAIRS, _BENT_SHARE = 6, 0.35
 _WORST_PLACES = 4
+# A square of the lattice that is less full of tissue than this has no place of its own.
+_LEAST_FILLED = 0.4
 # Places nearer to one another than this would compare the same nuclei.
 _CLOSEST_UM = 150.0
 
@@ -61,8 +63,8 @@ class PairEvidence:
 def grid_places(tissue: BoolArray, superpixel_um: float, settings: VerdictSettings) -> tuple[FloatArray, float]:
     """Middles (n, 2) in µm of the squares of a lattice that hold tissue, and the side of the squares.
 
-    A square counts from half its area on, and stands where its tissue has its centre of mass; where no square is that
-    full, the fullest is taken.
+    A square counts that is nearly half as full as one can be, or as the fullest is on tissue narrower than squares. Its
+    place is where its tissue has its centre of mass.
     """
     rows, columns = np.nonzero(tissue)
     area = len(rows) * superpixel_um**2
@@ -74,7 +76,7 @@ def grid_places(tissue: BoolArray, superpixel_um: float, settings: VerdictSettin
     wide = int(columns.max()) // side + 1
     square = (rows // side) * wide + columns // side
     filled = np.bincount(square)
-    chosen = np.flatnonzero(filled >= min(side * side / 2, filled.max()))
+    chosen = np.flatnonzero(filled >= _LEAST_FILLED * min(side * side, filled.max()))
     middle = [np.bincount(square, weights=axis)[chosen] / filled[chosen] + 0.5 for axis in (columns, rows)]
     return np.stack(middle, axis=1) * superpixel_um, side * superpixel_um
 
@@ -213,7 +215,8 @@ class _Judge:
     def because(self, basis: Basis, median: float, ninth: float) -> str:
         """The numbers in words."""
         if basis == "nothing":
-            return f"nothing shows how well the images lie on one another; {self.missing()}."
+            known = "" if self.at_odds else "nothing shows how well the images lie on one another; "
+            return f"{known}{self.missing()}{self.without_pairs()}."
         if basis == "nuclei":
             return (
                 f"nuclei of both images lie {median:.1f} µm apart (median over the tissue; nine tenths of it within"
@@ -231,15 +234,23 @@ class _Judge:
             return ""
         return f"; the {self.pairs.trusted} pairs, each left out in turn, are foretold to {self.pairs.loo_um:.1f} µm"
 
+    def without_pairs(self) -> str:
+        """That nobody can be asked instead."""
+        return ", and no pairs can be spared to check it" if self.pairs.trusted else ", and there are no pairs"
+
     def missing(self) -> str:
         """Why nuclei were not heard."""
         if self.at_odds:
+            seen = int(self.map.seen.sum())
+            few = f"only {seen}" if seen else "none"
             return (
-                f"nuclei of the two images agree at only {int(self.map.seen.sum())} of {self.comparable} places, even"
-                f" {self.map.searched_um:.0f} µm around"
+                f"nuclei of the two images agree at {few} of the {self.comparable} places where both show them, sought"
+                f" up to {self.map.searched_um:.0f} µm away"
             )
+        if not self.map.searched_um:
+            return "there is no image to compare with the H&E"
         if not self.comparable:
-            return "there are no nuclei in both images to compare"
+            return "no place shows nuclei in both images"
         return f"both images show nuclei at only {self.comparable} of {len(self.map)} places"
 
     def numbers(self, median: float, ninth: float) -> Mapping[str, float | None]:
