@@ -13,7 +13,14 @@ from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.elements.matching import Proposal
 from napari_pixelgene.errors import RegistrationError
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
-from napari_pixelgene.pipeline.matching import match_at, snap_pairs, suggest_pairs, take_proposals, tissue_um
+from napari_pixelgene.pipeline.matching import (
+    contradicted,
+    match_at,
+    snap_pairs,
+    suggest_pairs,
+    take_proposals,
+    tissue_um,
+)
 from napari_pixelgene.pipeline.slide import open_slide
 from napari_pixelgene.pipeline.sources.table import TableSource
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
@@ -115,6 +122,9 @@ def test_pairs_that_have_no_match_say_why(section: SectionStore, true: Transform
         assert found[k].why.startswith("no clear match: there are no nuclei to compare")
         assert found[k].new_moving == found[k].old_moving and found[k].shift_um == 0
     assert sum(one.accepted for one in found[4:]) >= 6
+    # Those that lie off where the others put them are told; of one on glass that nobody can compare that is known too.
+    assert set(contradicted(found)) >= {0, 1, 2, 3} and not set(contradicted(found)) & {4, 5, 6, 7, 8, 9, 10, 11}
+    assert found[0].others_um == pytest.approx(90, abs=12)
 
 
 def off(true: Transform, shift_um: tuple[float, float], degrees: float) -> Transform:
@@ -205,3 +215,6 @@ def test_taking_proposals_changes_only_what_they_name() -> None:
     assert out.fixed_xy.tolist() == [[7, 8], [9, 1], [2, 3], [40, 41]]
     assert out.enabled.tolist() == [True, False, True, True] and out.moving_frame == "stage_um"
     assert pairs.moving_xy[2].tolist() == [5, 6]
+    assert contradicted([moved, new, replace(moved, accepted=False), replace(moved, accepted=False, others_um=20)]) == [
+        2
+    ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_pixelgene.elements.alignment import Keypoints
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.errors import Cancelled, InputError
 from napari_pixelgene.progress import Progress
 from napari_pixelgene.stages.matching import MatchingSettings, match_places, tangents
+from napari_pixelgene.stages.registration import RegistrationSettings, register
 from stained import DAPI_MPP, HE_MPP, HE_SHAPE, TRUE, dapi_of, he_of, nuclei_um, pyramid, shifted
 
 # In tissue, without symmetry, and far enough from the border for the window.
@@ -128,3 +130,18 @@ def test_progress_and_cancel(slide: Image, run: Image) -> None:
 def test_a_slide_without_a_pixel_size_asks_for_it(run: Image) -> None:
     with pytest.raises(InputError, match="pixel size"):
         match_places(Image((np.zeros((*HE_SHAPE, 3), np.uint8),), None), run, TRUE, PLACES)
+
+
+def test_a_bent_transform_is_measured_where_it_bends(slide: Image, run: Image) -> None:
+    """A spline through pairs that are true but for 14 µm in the middle: the shift follows it, place by place."""
+    grid = np.stack(np.meshgrid([20.0, 230, 440, 640], [20.0, 170, 330, 480]), axis=-1).reshape(-1, 2)
+    bump = 14 * np.exp(-(((grid - (420, 240)) / 130) ** 2).sum(axis=1))[:, None] * (0.8, -0.6)
+    pairs = Keypoints(TRUE.inverse().apply(grid / HE_MPP), (grid + bump) / HE_MPP)
+    settings = RegistrationSettings(kind="spline", allow_mirror=True, threshold_um=50)
+    bent = register(pairs, settings, HE_MPP, DAPI_MPP).transform
+    assert bent.bend is not None
+    found = match_places(slide, run, bent, PLACES)
+    meant = bent.apply(TRUE.inverse().apply(PLACES / HE_MPP)) * HE_MPP - PLACES
+    assert found.clear.all() and np.linalg.norm(meant, axis=1).max() > 6
+    assert found.shift_um == pytest.approx(meant, abs=0.5)
+    assert TRUE.apply(found.moving_px) * HE_MPP == pytest.approx(PLACES, abs=0.5)

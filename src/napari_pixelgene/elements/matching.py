@@ -53,7 +53,8 @@ class Proposal:
     `row` is the pair among the keypoints it was made from, None for a new one. Points are (x, y) in the frames of the
     keypoints; `old_moving` is None for a new pair. `shift_um` is how far the moving point would go, on the tissue.
     `confidence` is 0 to 1, and a match is clear from a third on. `accepted` is what is proposed to do by default;
-    `why` says in words why not.
+    `why` says in words why not. `others_um` is how far the old place is from where the other pairs, snapped, would put
+    it, NaN where they are too few to say: a pair that stays and is far from there had better be left out.
     """
 
     row: int | None
@@ -65,3 +66,4 @@ class Proposal:
     confidence: float
     accepted: bool
     why: str = ""
+    others_um: float = float("nan")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.store.section import SectionStore
 
 SNAP_UM = 40.0
+CONTRADICTED_UM = 15.0
 
 
 def snap_pairs(
@@ -101,17 +102,24 @@ def take_proposals(keypoints: Keypoints, proposals: Iterable[Proposal]) -> Keypo
 
     `keypoints` must be in the frames of the proposals. Which to take is the caller's choice: `one.accepted` or other.
     """
-    moving, fixed = np.array(keypoints.moving_xy, dtype=np.float64), keypoints.fixed_xy
-    new = []
-    for one in proposals:
-        if one.row is None:
-            new.append(one)
-        else:
+    chosen = list(proposals)
+    new = [one for one in chosen if one.row is None]
+    moving = np.array(keypoints.moving_xy, dtype=np.float64).reshape(-1, 2)
+    for one in chosen:
+        if one.row is not None:
             moving[one.row] = one.new_moving
-    moving = np.concatenate([moving.reshape(-1, 2), np.array([one.new_moving for one in new]).reshape(-1, 2)])
-    fixed = np.concatenate([np.reshape(fixed, (-1, 2)), np.array([one.fixed_xy for one in new]).reshape(-1, 2)])
+    moving = np.concatenate([moving, np.array([one.new_moving for one in new]).reshape(-1, 2)])
+    fixed = np.concatenate([keypoints.fixed_xy.reshape(-1, 2), np.array([one.fixed_xy for one in new]).reshape(-1, 2)])
     enabled = np.concatenate([keypoints.enabled, np.ones(len(new), dtype=bool)])
     return replace(keypoints, moving_xy=moving, fixed_xy=fixed, enabled=enabled)
+
+
+def contradicted(proposals: Iterable[Proposal], beyond_um: float = CONTRADICTED_UM) -> list[int]:
+    """Rows of pairs that were not accepted and lie farther than `beyond_um` from where the snapped pairs put them.
+
+    They had better be disabled: beside pairs that are true to a µm, one that is off by tens bends the fit.
+    """
+    return [one.row for one in proposals if one.row is not None and not one.accepted and one.others_um > beyond_um]
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,7 +244,9 @@ def snap(
     new = np.where(found.clear[:, None], found.moving_px, moving_px)
     landing = transform.apply(new) * mpp
     better = _consensus(landing, found.place_um, np.array([not reason for reason in why], dtype=bool))
+    old_off = np.full(len(found), np.nan)
     if better is not None:
+        old_off = geometry.residuals(better, transform.apply(moving_px) * mpp, found.place_um)
         off = geometry.residuals(better, landing, found.place_um)
         why = [_held(reason, bool(found.clear[row]), float(off[row])) for row, reason in enumerate(why)]
         # Noisy pairs turn the transform, and what is drawn turned matches a little beside: once more, turned back.
@@ -253,16 +255,15 @@ def snap(
         again = match_drawn(fixed, moving, _through(straight, new, fixed_px), fixed_px * mpp, near, on_event)
         new = np.where((found.clear & again.clear)[:, None], again.moving_px, new)
     moved = np.linalg.norm(transform.apply(new) - transform.apply(moving_px), axis=1) * mpp
+    told = np.column_stack([moved, found.score, found.margin, old_off])
     ends = zip(fixed_px, moving_px, new, strict=True)
-    return tuple(_proposal(row, pair, float(moved[row]), found, why[row]) for row, pair in enumerate(ends))
+    return tuple(_proposal(row, pair, told[row], why[row]) for row, pair in enumerate(ends))
 
 
-def _proposal(
-    row: int, pair: tuple[FloatArray, FloatArray, FloatArray], moved_um: float, found: Matches, why: str
-) -> Proposal:
-    score, confidence = float(found.score[row]), float(found.margin[row])
+def _proposal(row: int, pair: tuple[FloatArray, FloatArray, FloatArray], told: FloatArray, why: str) -> Proposal:
     fixed, old, new = (_point(xy) for xy in pair)
-    return Proposal(row, fixed, old, new, moved_um, score, confidence, not why, why)
+    moved, score, confidence, old_off = (float(number) for number in told)
+    return Proposal(row, fixed, old, new, moved, score, confidence, not why, why, old_off)
 
 
 def _through(transform: Transform, moving_px: FloatArray, fixed_px: FloatArray) -> FloatArray:
