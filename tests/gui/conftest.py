@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.expression import Expression
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.pipeline.aligning import register_matrix
-from napari_pixelgene.pipeline.importing import import_section
+from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.showing import ShownSection
 from napari_pixelgene.pipeline.slide import grid_of
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
+from napari_pixelgene.readers.images import read_image
 from napari_pixelgene.simulate.run import SimulatedRun
 from napari_pixelgene.stages.warping import warped_pyramid
 from napari_pixelgene.store.maps import begin_maps
 from napari_pixelgene.store.section import SectionStore
+from register_person import Person
 
 # The nucleus: its place in morphology pixels, and a transform that turns, shears and has a perspective.
 MPP, MORPHOLOGY_MPP = 0.5, 0.2125
@@ -103,3 +107,38 @@ def write_maps(store: SectionStore) -> None:
     for tile in tiles(grid.yx_shape, writer.tile_side):
         writer.write(tile, planes[(slice(None), *tile.region)])
     writer.finish(np.full(grid.yx_shape, 2, dtype=np.uint8))
+
+
+@pytest.fixture(scope="session")
+def unregistered(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) -> Path:
+    """The small run on its slide seen in a mirror: turned by 93.5°, mirrored, with a perspective; not registered."""
+    folder = tmp_path_factory.mktemp("mirror")
+    pixels = np.asarray(read_image(small_run.he).levels[0][...])[:, ::-1]
+    tifffile.imwrite(folder / "he.tif", np.ascontiguousarray(pixels), tile=(256, 256), photometric="rgb")
+    settings = ImportSettings(mpp=MPP, name="run")
+    return import_section(
+        folder / "mirror.section.zarr", folder / "he.tif", XeniumSource(bundle=small_run.bundle), settings
+    ).path
+
+
+@pytest.fixture(scope="session")
+def truth(small_run: SimulatedRun, unregistered: Path) -> Transform:
+    """From morphology pixels to the mirrored slide's."""
+    width = read_image(unregistered.parent / "he.tif", MPP).yx_shape[1]
+    flip = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]])
+    return Transform(flip @ small_run.morphology_to_he, "morphology_px", "he_px")
+
+
+@pytest.fixture
+def section(unregistered: Path, tmp_path: Path) -> Path:
+    """A copy to write into; the files it refers to stay where they are."""
+    copy = unregistered.with_name(f"{tmp_path.name}.section.zarr")
+    shutil.copytree(unregistered, copy)
+    return copy
+
+
+@pytest.fixture
+def person(make_napari_viewer, qtbot):
+    one = Person(make_napari_viewer(show=True), qtbot)
+    yield one
+    vars(one).clear()  # pytest holds it until after napari has looked for leaked canvases

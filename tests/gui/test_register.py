@@ -2,157 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QDockWidget, QInputDialog
+from qtpy.QtWidgets import QInputDialog
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.exporters.alignments import write_alignment_json
-from napari_pixelgene.gui.docks import show_dock
 from napari_pixelgene.gui.register import transfer
-from napari_pixelgene.gui.session import session_of
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.sources.table import TableSource
-from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.readers.alignments import read_alignment
-from napari_pixelgene.readers.images import read_image
-from napari_pixelgene.simulate.run import SimulatedRun
 from napari_pixelgene.store.captures import read_capture
-from napari_pixelgene.store.section import SectionStore
-
-MPP, MORPHOLOGY_MPP = 0.5, 0.2125
-LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture(scope="session")
-def unregistered(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) -> Path:
-    """The small run on its slide seen in a mirror: turned by 93.5°, mirrored, with a perspective; not registered."""
-    folder = tmp_path_factory.mktemp("mirror")
-    pixels = np.asarray(read_image(small_run.he).levels[0][...])[:, ::-1]
-    tifffile.imwrite(folder / "he.tif", np.ascontiguousarray(pixels), tile=(256, 256), photometric="rgb")
-    settings = ImportSettings(mpp=MPP, name="run")
-    return import_section(
-        folder / "mirror.section.zarr", folder / "he.tif", XeniumSource(bundle=small_run.bundle), settings
-    ).path
-
-
-@pytest.fixture(scope="session")
-def truth(small_run: SimulatedRun, unregistered: Path) -> Transform:
-    """From morphology pixels to the mirrored slide's."""
-    width = read_image(unregistered.parent / "he.tif", MPP).yx_shape[1]
-    flip = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]])
-    return Transform(flip @ small_run.morphology_to_he, "morphology_px", "he_px")
-
-
-@pytest.fixture
-def section(unregistered: Path, tmp_path: Path) -> Path:
-    """A copy to write into; the files it refers to stay where they are."""
-    copy = unregistered.with_name(f"{tmp_path.name}.section.zarr")
-    shutil.copytree(unregistered, copy)
-    return copy
-
-
-class Person:
-    """Somebody with a mouse and a keyboard before the Register dock."""
-
-    def __init__(self, viewer, qtbot) -> None:
-        self.viewer, self.qtbot = viewer, qtbot
-        viewer.window.resize(1000, 700)
-        self.session = session_of(viewer)
-        self.dock = show_dock(viewer, "Register")
-        self.asked = []
-        self.session.asked.disconnect()  # the other docks have tests of their own
-        self.session.asked.connect(self.asked.append)
-
-    def open(self, section: Path) -> None:
-        self.session.open(section)
-        self.qtbot.waitUntil(lambda: self.dock.state == "full", timeout=10000)
-        self.qtbot.waitUntil(lambda: self.dock.controls.canvas.native is not None, timeout=5000)
-        QTest.qWait(60)
-
-    def native(self, side):
-        return self.viewer.window._qt_viewer.canvas.native if side == "fixed" else self.dock.controls.canvas.native
-
-    def model(self, side):
-        return self.viewer if side == "fixed" else self.dock.controls.canvas.model
-
-    def look(self, side, xy_um, zoom=None) -> None:
-        camera = self.model(side).scene.camera
-        camera.center = (0, xy_um[1], xy_um[0])
-        if zoom is not None:
-            camera.zoom = zoom
-        QTest.qWait(5)
-
-    def place(self, side, xy_um) -> QPoint:
-        """The canvas pixel of a place in µm, by the camera."""
-        camera, native = self.model(side).scene.camera, self.native(side)
-        away = (np.array(xy_um) - np.array(camera.center)[:0:-1]) * camera.zoom
-        return QPoint(round(native.width() / 2 + away[0]), round(native.height() / 2 + away[1]))
-
-    def um(self, side, at: QPoint):
-        """The place in µm under a canvas pixel, by the camera."""
-        camera, native = self.model(side).scene.camera, self.native(side)
-        middle = np.array(camera.center)[:0:-1]
-        return middle + (np.array([at.x(), at.y()]) - np.array([native.width(), native.height()]) / 2) / camera.zoom
-
-    def click(self, side, xy_um):
-        """Click there; returns the place that was really hit."""
-        at = self.place(side, xy_um)
-        hit = self.um(side, at)
-        QTest.mouseClick(self.native(side), LEFT, pos=at)
-        QTest.qWait(5)
-        return hit
-
-    def drag(self, side, start: QPoint, stop: QPoint) -> None:
-        native = self.native(side)
-        QTest.mousePress(native, LEFT, pos=start)
-        for t in (0.3, 0.7, 1.0):
-            QTest.mouseMove(native, QPoint(*(round(a + t * (b - a)) for a, b in zip(xy(start), xy(stop), strict=True))))
-            QTest.qWait(20)
-        QTest.mouseRelease(native, LEFT, pos=stop)
-        QTest.qWait(20)
-
-    def key(self, side, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
-        QTest.keyClick(self.native(side), key, modifier)
-        QTest.qWait(5)
-
-    def pair(self, morphology_px, he_px) -> None:
-        """A pair clicked in both images, the whole of each in view."""
-        self.click("fixed", np.array(he_px) * MPP)
-        self.click("moving", np.array(morphology_px) * MORPHOLOGY_MPP)
-
-    def press(self, button) -> None:
-        QTest.mouseClick(button, LEFT)
-        QTest.qWait(5)
-
-    @property
-    def pairs(self):
-        return self.dock.work.pairs
-
-    def stored(self):
-        return read_capture(SectionStore.open(self.dock.session.store.path), "run")
-
-
-def xy(point: QPoint):
-    return point.x(), point.y()
-
-
-@pytest.fixture
-def person(make_napari_viewer, qtbot):
-    one = Person(make_napari_viewer(show=True), qtbot)
-    yield one
-    vars(one).clear()  # pytest holds it until after napari has looked for leaked canvases
-
-
-PLACES = np.array(
-    [[420.3, 500.1], [2300.2, 610.7], [640.9, 2600.4], [2190.6, 2470.2], [1400.5, 900.3], [1210.8, 2110.9]]
-)
+from register_person import LEFT, MORPHOLOGY_MPP, MPP, PLACES, Person, bring, holder_of, registered
 
 
 def test_click_fit_correct_and_save(person, section, truth):
@@ -293,24 +157,6 @@ def centre_of(weights):
 SIX = [(Qt.Key.Key_1, 0), (Qt.Key.Key_2, 1), (Qt.Key.Key_3, 2), (Qt.Key.Key_5, 4)]
 
 
-def registered(person, section, truth, monkeypatch, tmp_path):
-    """The section open with six exact pairs, mirrored, fitted by a homography."""
-    person.open(section)
-    bring(person, monkeypatch, write_json(tmp_path, Keypoints(PLACES, truth.apply(PLACES))))
-    person.press(person.dock.controls.models.mirror)
-    person.press(person.dock.controls.models.radio("homography"))
-
-
-def write_json(folder, keypoints=None, transform=None):
-    write_alignment_json(folder / "given.json", keypoints, transform)
-    return folder / "given.json"
-
-
-def bring(person, monkeypatch, path, direction=None):
-    monkeypatch.setattr(transfer, "ask_open", lambda *_: path)
-    person.dock.transfer.bring("a file", direction)
-
-
 def test_keys_work_on_both_canvases_whatever_layer_is_active(person, section, truth, monkeypatch, tmp_path):
     registered(person, section, truth, monkeypatch, tmp_path)
     dock, viewer = person.dock, person.viewer
@@ -392,13 +238,6 @@ def test_the_table_switches_pairs_and_blending_keeps_the_slide(person, section, 
     without = person.viewer.screenshot(flash=False)[..., :3].astype(int)
     changed = np.abs(with_overlay - without).max(axis=2)
     assert 0.02 < (changed > 10).mean() < 0.5  # nuclei only; the slide between them is as it was
-
-
-def holder_of(dock):
-    holder = dock.parent()
-    while not isinstance(holder, QDockWidget):
-        holder = holder.parent()
-    return holder
 
 
 def test_floating_rebuilds_the_canvas_and_picking_goes_on(person, section, truth, monkeypatch, tmp_path):
@@ -547,7 +386,7 @@ def test_cells_without_an_image_are_registered_by_their_picture(person, tmp_path
     slide[30:650, 20:680] = np.random.default_rng(1).integers([160, 80, 130], [220, 140, 190], (620, 660, 3))
     tifffile.imwrite(tmp_path / "he.tif", slide, photometric="rgb")
     settings = ImportSettings(mpp=MPP, name="cells")
-    table = {"table": tmp_path / "cells.csv", "identity": "cell", "footprint": "point"}
+    table = {"table": tmp_path / "cells.csv", "identity": "cell", "shape": "point"}
     apart = import_section(
         tmp_path / "a.section.zarr", tmp_path / "he.tif", TableSource(coordinates="stage_um", **table), settings
     )
@@ -599,7 +438,7 @@ def test_cells_without_an_image_are_registered_by_their_picture(person, tmp_path
 def table_on(folder):
     rows = ["cell,x,y,A,B", *(f"c{i},{20 + 3 * i},{30 + 2 * i},{i + 1},2" for i in range(90))]
     (folder / "on.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return {"table": folder / "on.csv", "identity": "cell", "footprint": "point"}
+    return {"table": folder / "on.csv", "identity": "cell", "shape": "point"}
 
 
 def test_two_viewers_do_not_meddle(person, section, make_napari_viewer, qtbot, unregistered):

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
+from napari_pixelgene.gui.register.figures import nice
 from napari_pixelgene.gui.register.fitting import fit
 from napari_pixelgene.gui.register.history import Draft, History
-from napari_pixelgene.gui.register.link import Link
+from napari_pixelgene.gui.register.link import Link, Way
 from napari_pixelgene.gui.register.pairs import Half, Pair, Pairs
+from napari_pixelgene.gui.register.turning import Turn, matching
 
 A, B, C, D = (1.0, 2.0), (30.0, 41.0), (5.5, 6.5), (70.0, 81.0)
 # Turned, sheared and with a perspective, from morphology pixels (0.2125 µm) to H&E pixels (0.5 µm).
@@ -83,7 +85,7 @@ def test_an_exact_fit_names_every_model_and_its_choice():
     found = fitted(keypoints(12))
     assert found.recommended == "homography" and found.transform.kind == "homography"
     np.testing.assert_allclose(found.transform.matrix, MATRIX, rtol=1e-6, atol=1e-9)
-    assert set(found.candidates) == {"translation", "rigid", "similarity", "affine", "homography"}
+    assert set(found.candidates) == {"translation", "rigid", "similarity", "affine", "homography", "spline"}
     assert found.summary.startswith("Homography on 12 pairs: RMSE 0.0 µm") and found.error is None
     assert found.recommendation.startswith("Recommended is homography: its held-out error is")
 
@@ -147,7 +149,7 @@ def test_one_camera_leads_the_other_through_the_perspective():
     assert tuple(moving.scene.camera.center)[1:] != (50, 60)  # nothing links them yet
     # Turned by 90°, 4 times as large, with a perspective.
     matrix = np.array([[0.0, -4.0, 3000.0], [4.0, 0.0, 100.0], [2e-4, 0, 1.0]])
-    link.moving_to_fixed = matrix
+    link.moving_to_fixed = Way(Transform(matrix, "morphology_px", "he_px"))
     moving.scene.camera.center = (0, 30.0, 500.0)
     w = 1 + 2e-4 * 500
     here = np.array([(-4 * 30 + 3000) / w, (4 * 500 + 100) / w])
@@ -166,3 +168,30 @@ def test_one_camera_leads_the_other_through_the_perspective():
     link.leave()
     moving.scene.camera.center = (0, 30.0, 500.0)
     assert tuple(fixed.scene.camera.center) == before
+
+
+@pytest.mark.parametrize("degrees, mirrored", [(0, False), (90, True), (-37.5, True), (170, False)])
+def test_a_view_is_turned_to_match_whatever_way_the_other_lies(degrees, mirrored):
+    """The view of the other image, under the map between the two, is the view of this one, but for its size."""
+    between = 0.43 * Turn(131.0, mirrored).matrix[:2, :2]
+    here = Turn(degrees, False)
+    found = matching(between, here)
+    assert found.mirrored == mirrored
+    np.testing.assert_allclose(found.matrix[:2, :2] * 0.43, here.matrix[:2, :2] @ between, atol=1e-12)
+    sheared = between @ np.array([[1.0, 0.02], [0.0, 1.01]])
+    assert abs(matching(sheared, here).angle_deg - found.angle_deg) < 1
+
+
+def test_turns_follow_one_another_as_they_are_seen():
+    """A mirror is one of what is seen, whatever turn came before; right is clockwise, y being down."""
+    np.testing.assert_allclose(Turn(90).matrix[:2, :2] @ [1, 0], [0, 1], atol=0)  # what lay right lies below
+    turn = Turn(30.0).by(90).flipped()
+    np.testing.assert_allclose(
+        turn.matrix[:2, :2], np.diag([-1, 1]) @ Turn(90).matrix[:2, :2] @ Turn(30.0).matrix[:2, :2], atol=1e-12
+    )
+    assert Turn(120).by(90) == Turn(-150) and Turn(-90).by(-90) == Turn(180) and turn.flipped() == Turn(120)
+
+
+@pytest.mark.parametrize("value, expected", [(1, 1), (4.99, 2), (5, 5), (19.9, 10), (0.07, 0.05), (2000, 2000)])
+def test_scales_are_round(value, expected):
+    assert nice(value) == pytest.approx(expected)

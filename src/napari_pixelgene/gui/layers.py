@@ -23,7 +23,7 @@ Role = Literal["he", "morphology", "map", "measured", "tissue", "region"]
 KEY = "napari_pixelgene"
 MAP_OPACITY = 0.65
 # A fluorescence image is dark nearly everywhere: the median is its background, the brightest specks are dirt.
-_PERCENTILES = (50.0, 99.8)
+PERCENTILES = (50.0, 99.8)
 _STATES = {NEVER_MEASURED: "never measured", FILTERED: "filtered out", MEASURED: "measured"}
 # Told apart by the colour-blind, and from the pink of an H&E.
 _STATE_COLOURS: dict[int | None, tuple[float, float, float, float]] = {
@@ -165,12 +165,12 @@ def map_name(gene: str) -> str:
     return f"{gene} (predicted)"
 
 
-def percentile_limits(pixels: Array) -> tuple[float, float]:
+def percentile_limits(pixels: Array, percentiles: tuple[float, float] = PERCENTILES) -> tuple[float, float]:
     """Display limits of a fluorescence channel from its pixels that are not 0; (0, 1) where there are none."""
     seen = pixels[pixels > 0]
     if not seen.size:
         return 0.0, 1.0
-    low, high = np.percentile(seen, _PERCENTILES)
+    low, high = np.percentile(seen, percentiles)
     return float(low), float(high if high > low else low + 1)
 
 

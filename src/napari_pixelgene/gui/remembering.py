@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer
 
 from napari_pixelgene.errors import PixelGeneError
+from napari_pixelgene.gui.camera import centre_at, centre_of
 from napari_pixelgene.gui.genes.browser import Browser, browser_of
 from napari_pixelgene.gui.genes.looks import COLORMAPS
 from napari_pixelgene.gui.kept_view import KeptCamera, KeptLayer, KeptView, layer_key, view_from
@@ -73,7 +75,7 @@ class Memory(QObject):
             for layer in self._session.layers():
                 self._restore_layer(layer)
             if view.camera is not None:
-                self._camera.center = (*self._camera.center[:-2], *view.camera.centre_um)
+                centre_at(self._session.viewer, np.array(view.camera.centre_um[::-1]))
                 self._camera.zoom = view.camera.zoom
         elif found:
             self._session.warn("How this section was left cannot be read, so it opens as if for the first time.")
@@ -151,7 +153,7 @@ def kept_view(session: Session, browser: Browser, camera: Any) -> KeptView:
         layer_key(layer.metadata[KEY]): KeptLayer(visible=layer.visible, opacity=layer.opacity)
         for layer in session.layers()
     }
-    y_um, x_um = (float(v) for v in camera.center[-2:])
+    x_um, y_um = (float(v) for v in centre_of(session.viewer))
     return KeptView(
         run=browser.maps.run if browser.maps is not None else "",
         gene=browser.gene,

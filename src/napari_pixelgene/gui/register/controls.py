@@ -6,13 +6,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QSlider
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QSlider
 
 from napari_pixelgene.gui.canvas import Canvas
 from napari_pixelgene.gui.dock import allow, button, row, words
 from napari_pixelgene.gui.faults import FaultBox
+from napari_pixelgene.gui.register.contrast import ContrastRow
 from napari_pixelgene.gui.register.files import EXPORTS, IMPORTS, TEXTS
 from napari_pixelgene.gui.register.given_image import GivenImage
+from napari_pixelgene.gui.register.look_box import LookBox, SlideMenu, TurnRow
 from napari_pixelgene.gui.register.models import ModelChoice
 from napari_pixelgene.gui.register.table import PairTable
 from napari_pixelgene.gui.register.wording import half_words, hint, summary
@@ -34,6 +36,12 @@ class Controls:
         self.channel.activated.connect(dock.choose)
         self.given = GivenImage(dock)
         self.canvas = Canvas()
+        self.slide, self.turns = SlideMenu(dock.looking), TurnRow(dock.looking)
+        self.contrast = ContrastRow()
+        self.contrast.changed.connect(dock.looking.percent)
+        self.look = LookBox(dock.looking)
+        # Rows for what comes: help with the pairs, and the verdict on the fit.
+        self.help_row, self.verdict_row = QHBoxLayout(), QHBoxLayout()
         self.pick = QPushButton("Pick")
         self.pick.setCheckable(True)
         self.pick.setStyleSheet(_PICK_ON)
@@ -82,17 +90,24 @@ class Controls:
         self.exports = [(way, saves.addAction(_plain(way.text), partial(dock.transfer.write, way))) for way in EXPORTS]
 
     def _place(self, dock: RegisterDock) -> None:
-        top = row(self.channel, QLabel("onto H&E"), stretch=False)
+        top = row(self.channel, self.slide, stretch=False)
         top.setStretch(0, 1)
         blend = row(QLabel("Blend"), self.blend, self.hide, self.flicker, stretch=False)
         body = dock.body
         body.addLayout(top)
         body.addLayout(row(self.given))
         body.addWidget(self.canvas)
+        body.addWidget(self.turns)
+        body.addWidget(self.contrast)
         body.addLayout(row(self.pick, self.undo, self.redo, self.delete, stretch=False))
-        for widget in (self.hint, self.table, self.models, self.fit_fault, self.summary):
+        body.addWidget(self.hint)
+        body.addWidget(self.table)
+        body.addLayout(self.help_row)
+        for widget in (self.models, self.fit_fault, self.summary):
             body.addWidget(widget)
         body.addLayout(blend)
+        body.addWidget(self.look)
+        body.addLayout(self.verdict_row)
         body.addWidget(self.saved)
         body.addLayout(row(self.import_, self.export, self.run, stretch=False))
 
@@ -106,7 +121,8 @@ class Controls:
             self.fit_fault.clear()
         self.summary.setText(summary(work))
         self.hint.setText(hint(work, self.pick.isChecked()))
-        self.given.reflect(work)
+        for part in (self.given, self.turns, self.look):
+            part.reflect(work)
         self._allow(work)
 
     def list_channels(self, work: Work, chosen: int, captures: list[str]) -> None:

@@ -17,9 +17,12 @@ from napari_pixelgene.gui import workers
 from napari_pixelgene.gui.dock import Dock, button, words
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.register.blending import Blending
+from napari_pixelgene.gui.register.contrast import Contrasts
 from napari_pixelgene.gui.register.controls import Controls
 from napari_pixelgene.gui.register.editing import Editor
 from napari_pixelgene.gui.register.keys import Keys, handlers_of, pressed
+from napari_pixelgene.gui.register.lines import Lines
+from napari_pixelgene.gui.register.looking import Looking
 from napari_pixelgene.gui.register.overlay import Overlay
 from napari_pixelgene.gui.register.transfer import Transfer
 from napari_pixelgene.gui.register.views import Heard, Views
@@ -46,13 +49,14 @@ class RegisterDock(Dock):
         self._in_front = True
         self.editor = Editor(self._edited, lambda index: self.views.look_at(index))
         self.transfer = Transfer(self)
-        self.overlay = Overlay(self.session)
-        self.blending = Blending(self)
+        self.contrasts = Contrasts()
+        self.overlay = Overlay(self.session, self.contrasts)
+        self.blending, self.looking = Blending(self), Looking(self)
         self.controls = Controls(self)
         editor = self.editor
         heard = Heard(editor.click, editor.move, editor.select, self.controls.hint.setText)
-        self.views = Views(self.session.viewer, self.controls.canvas, heard)
-        self._handlers = handlers_of(self.controls, editor, self.blending)
+        self.views = Views(self.session.viewer, self.controls.canvas, heard, self.contrasts)
+        self._handlers = handlers_of(self.controls, editor, self.blending, self.looking.swipe)
         self.keys = Keys([self.session.viewer, self.controls.canvas.model], self._handlers)
         self._say = words("")
         self._go_to = "Section"
@@ -63,7 +67,7 @@ class RegisterDock(Dock):
         self._save_soon.setSingleShot(True)
         self._pulse = self._timer(_PULSE_MS, self.views.pulse)
         on(self.session.closing, self._leave, self)
-        self.destroyed.connect(_farewell(self.views, self.keys))
+        self.destroyed.connect(_farewell(self.views, self.keys, self.looking.lines))
         self.refresh()
 
     # What is open
@@ -112,6 +116,7 @@ class RegisterDock(Dock):
         self._in_front = True
         self.keys.bind()
         self.views.set_visible(True)
+        self.looking.come()
         for role in ("tissue", "region"):  # they would hide the nuclei that are clicked
             for layer in self.session.layers(role):
                 layer.visible = False
@@ -125,6 +130,7 @@ class RegisterDock(Dock):
         self.controls.flicker.setChecked(False)
         self.keys.free()
         self.views.set_visible(False)
+        self.looking.go()
         self.save(reload=self.window().isVisible())
 
     def _nothing(self, text: str, to: str) -> None:
@@ -163,9 +169,11 @@ class RegisterDock(Dock):
     def _take(self, work: Work, channel: int = 0) -> None:
         self.work = self.editor.work = self.works[work.moving.capture] = work
         self.show_full()
+        self.looking.off()
         self.views.take(work, channel, {"role": "keypoints", "section": str(self.session.require().path)})
         self.overlay.take(work, channel)
         self.controls.list_channels(work, channel, movable(self.session.require()))
+        self._show_channel(channel)
         self._edited()
 
     def _leave(self) -> None:
@@ -181,6 +189,7 @@ class RegisterDock(Dock):
             timer.stop()
         self.controls.pick.setChecked(False)
         self.controls.flicker.setChecked(False)
+        self.looking.forget()
         self.work = self.editor.work = self._wanted = None
         self.works, self._why_unsaved = {}, ""
         self.views.take(None, 0, {})
@@ -197,7 +206,15 @@ class RegisterDock(Dock):
             return
         self.overlay.choose(channel)
         self.views.show_channel(channel)
+        self._show_channel(channel)
         self._draw()
+
+    def _show_channel(self, channel: int) -> None:
+        """How the channel is looked at."""
+        assert self.work is not None
+        image = self.work.moving.channels[channel]
+        self.controls.contrast.show_percent(self.contrasts.of(self.work.moving.capture, image), image.is_rgb)
+        self.controls.turns.show_turn(self.views.turns["moving"])
 
     def set_picking(self, on_: bool) -> None:
         """Whether clicks count."""
@@ -231,6 +248,8 @@ class RegisterDock(Dock):
     def _draw(self) -> None:
         """The moving image where the present transform puts it."""
         self.overlay.update()
+        if self._in_front:
+            self.looking.update()
         self.views.raise_rings()
 
     def save(self, reload: bool = True) -> None:
@@ -267,11 +286,13 @@ class RegisterDock(Dock):
         return timer
 
 
-def _farewell(views: Views, keys: Keys) -> Callable[..., None]:
+def _farewell(views: Views, keys: Keys, lines: list[Lines]) -> Callable[..., None]:
     """What must be undone when Qt deletes the dock; it may not refer to the dock itself."""
 
     def leave(*_: Any) -> None:
         keys.free()
         views.leave()
+        for each in lines:
+            each.leave()
 
     return leave

@@ -36,6 +36,13 @@ class Editor:
             self._do("select", self.work.pairs.select(index))
             self._look(index)
 
+    def step(self, by: int) -> None:
+        """The next pair, or the one before; round and round."""
+        count = 0 if self.work is None else len(self.work.pairs)
+        if self.work is not None and count:
+            at = self.work.pairs.selected
+            self.select((at + by) % count if at is not None and at < count else 0 if by > 0 else count - 1)
+
     def switch(self, index: int, on: bool) -> None:
         """Let a pair count, or not."""
         if self.work is not None:

@@ -11,17 +11,31 @@ if TYPE_CHECKING:
     from napari_pixelgene.gui.register.blending import Blending
     from napari_pixelgene.gui.register.controls import Controls
     from napari_pixelgene.gui.register.editing import Editor
+    from napari_pixelgene.gui.register.swipe import Swipe
 
 Handler = Callable[[Any], Any]
 
 
-def handlers_of(controls: Controls, editor: Editor, blending: Blending) -> dict[str, Handler]:
+def handlers_of(controls: Controls, editor: Editor, blending: Blending, swipe: Swipe) -> dict[str, Handler]:
     """What each key does."""
     digits = {str(n): (lambda _, n=n: editor.select(n - 1)) for n in range(1, 10)}
     return {
         **digits,
         "P": lambda _: controls.pick.toggle(),
+        "N": lambda _: editor.step(1),
+        "Shift-N": lambda _: editor.step(-1),
         "F": lambda _: controls.flicker.toggle(),
+        "C": lambda _: controls.look.checkers.click(),
+        "S": lambda _: controls.look.swipe.click(),
+        "X": lambda _: controls.look.nuclei.click(),
+        "A": lambda _: controls.look.arrows.click(),
+        "G": lambda _: controls.look.grid.click(),
+        "R": lambda _: controls.turns.right.click(),
+        "Shift-R": lambda _: controls.turns.left.click(),
+        "M": lambda _: controls.turns.mirror.click(),
+        "T": lambda _: controls.turns.match.click(),
+        "Shift-Left": lambda _: swipe.step(-1),
+        "Shift-Right": lambda _: swipe.step(1),
         "Escape": lambda _: editor.drop_half(),
         "Delete": lambda _: editor.delete(),
         "Backspace": lambda _: editor.delete(),

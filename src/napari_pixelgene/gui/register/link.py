@@ -4,23 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from napari_pixelgene.arithmetic import geometry
+from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.arrays import FloatArray
+from napari_pixelgene.gui.camera import centre_at, centre_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """From places of one canvas to those of the other: a transform, and each canvas' places (3, 3) in its frames.
+
+    A bent transform is taken as the matrix nearest to it around the place in question.
+    """
+
+    transform: Transform
+    source: FloatArray = field(default_factory=lambda: np.eye(3))
+    target: FloatArray = field(default_factory=lambda: np.eye(3))
+
+    def back(self) -> Way:
+        """The other way."""
+        return Way(self.transform.inverse(), self.target, self.source)
+
+    def around(self, xy: FloatArray) -> FloatArray:
+        """The matrix (3, 3) from canvas to canvas near a place (2,) of the first."""
+        place = geometry.apply_matrix(np.linalg.inv(self.source), xy[None])[0]
+        return self.target @ self.transform.local_matrix(place) @ np.linalg.inv(self.source)
 
 
 class Link:
     """Keeps the H&E's camera and the moving image's at one spot and one magnification of the tissue.
 
-    `moving_to_fixed` (3, 3) takes µm of the moving canvas to H&E µm; None lets both go their own ways.
+    `moving_to_fixed` leads from the moving canvas to the H&E's; None lets both go their own ways.
     """
 
     def __init__(self, fixed: Any, moving: Any) -> None:
-        self._cameras = {"fixed": fixed.scene.camera, "moving": moving.scene.camera}
-        self.moving_to_fixed: FloatArray | None = None
+        self._viewers = {"fixed": fixed, "moving": moving}
+        self.moving_to_fixed: Way | None = None
         self.enabled = True
         self._busy = False
         self._listeners: list[tuple[Any, Callable[..., None]]] = []
@@ -33,45 +57,46 @@ class Link:
             signal.disconnect(function)
         self._listeners.clear()
 
-    def look_at(self, fixed_um: FloatArray | None, moving_um: FloatArray | None) -> None:
+    def look_at(self, fixed_xy: FloatArray | None, moving_xy: FloatArray | None) -> None:
         """Centre each canvas at a place (x, y) of its own; None leaves it to follow."""
-        if fixed_um is not None and moving_um is not None:
+        if fixed_xy is not None and moving_xy is not None:
             with self.alone():
-                _centre(self._cameras["fixed"], fixed_um)
-                _centre(self._cameras["moving"], moving_um)
-        elif fixed_um is not None:
-            _centre(self._cameras["fixed"], fixed_um)
-        elif moving_um is not None:
-            _centre(self._cameras["moving"], moving_um)
+                centre_at(self._viewers["fixed"], fixed_xy)
+                centre_at(self._viewers["moving"], moving_xy)
+        elif fixed_xy is not None:
+            centre_at(self._viewers["fixed"], fixed_xy)
+        elif moving_xy is not None:
+            centre_at(self._viewers["moving"], moving_xy)
 
     def follow_fixed(self) -> None:
         """The H&E leads: the moving canvas goes where it is."""
         self._fixed_moved()
 
     def _listen(self, side: str, function: Callable[..., None]) -> None:
-        for signal in (self._cameras[side].events.center, self._cameras[side].events.zoom):
+        events = self._viewers[side].scene.camera.events
+        for signal in (events.center, events.zoom):
             signal.connect(function)
             self._listeners.append((signal, function))
 
     def _fixed_moved(self, _: Any = None) -> None:
         if self.moving_to_fixed is not None:
-            self._lead("fixed", "moving", np.linalg.inv(self.moving_to_fixed))
+            self._lead("fixed", "moving", self.moving_to_fixed.back())
 
     def _moving_moved(self, _: Any = None) -> None:
         if self.moving_to_fixed is not None:
             self._lead("moving", "fixed", self.moving_to_fixed)
 
-    def _lead(self, leader: str, follower: str, matrix: FloatArray) -> None:
+    def _lead(self, leader: str, follower: str, way: Way) -> None:
         if self._busy or not self.enabled:
             return
-        camera = self._cameras[leader]
-        place = np.array([[camera.center[-1], camera.center[-2]]], dtype=float)
-        if not geometry.denominator(matrix, place)[0] > 0:
-            return  # beyond the horizon of a perspective
-        grows = float(np.sqrt(abs(np.linalg.det(geometry.jacobian(matrix, place)[0]))))
+        place = centre_of(self._viewers[leader])
+        matrix = way.around(place)
+        if not np.isfinite(matrix).all() or not geometry.denominator(matrix, place[None])[0] > 0:
+            return  # beyond the horizon of a perspective, or where a bend folds
+        grows = float(np.sqrt(abs(np.linalg.det(geometry.jacobian(matrix, place[None])[0]))))
         with self.alone():
-            _centre(self._cameras[follower], geometry.apply_matrix(matrix, place)[0])
-            self._cameras[follower].zoom = camera.zoom / grows
+            centre_at(self._viewers[follower], geometry.apply_matrix(matrix, place[None])[0])
+            self._viewers[follower].scene.camera.zoom = self._viewers[leader].scene.camera.zoom / grows
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -81,7 +106,3 @@ class Link:
             yield
         finally:
             self._busy = was
-
-
-def _centre(camera: Any, xy_um: FloatArray) -> None:
-    camera.center = (0.0, float(xy_um[1]), float(xy_um[0]))

@@ -23,7 +23,7 @@ _NAME = {"fixed": "pairs on the H&E", "moving": "pairs"}
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one canvas shows: points (n, 2) as (x, y) in µm, their labels and colours, and which is selected."""
+    """What one canvas shows: points (n, 2) as (x, y) of the canvas, their labels and colours, and the selected one."""
 
     xy_um: FloatArray
     labels: tuple[str, ...]
@@ -31,9 +31,8 @@ class Seen:
     selected: int | None
 
 
-def seen(pairs: Pairs, fit: Fit, side: Side, um_per_unit: float, bright: bool = True) -> Seen:
-    """The rings of one side; the half pair's is drawn `bright` or not, in turns."""
-    points = np.array(pairs.points(side), dtype=np.float64).reshape(-1, 2) * um_per_unit
+def seen(pairs: Pairs, fit: Fit, points: FloatArray, bright: bool = True) -> Seen:
+    """The rings of one side, whose `points` (n, 2) lie there; the half pair's is drawn `bright` or not, in turns."""
     colours = [_OFF if not pair.enabled else _GOOD for pair in pairs.pairs]
     for row in fit.rows:
         if row.enabled and not row.trusted:
@@ -50,6 +49,7 @@ class Marks:
     def __init__(self, viewer: Any, side: Side) -> None:
         self.viewer, self.side = viewer, side
         self.metadata: dict[str, Any] = {}
+        self.facing: FloatArray = np.eye(2)  # canvas (x, y) to the screen's right and down
         self._layer: Any = None
         self.shown: Seen | None = None
         viewer.scene.camera.events.zoom.connect(self._place)
@@ -133,7 +133,8 @@ class Marks:
         um_per_px = 1 / self.viewer.scene.camera.zoom
         rings = seen.xy_um[:, ::-1]
         layer.selected_data = set()
-        layer.data = np.concatenate([rings, rings + _ASIDE_PX * um_per_px])
+        aside = np.linalg.inv(self.facing) @ (_ASIDE_PX, _ASIDE_PX) * um_per_px
+        layer.data = np.concatenate([rings, rings + aside[::-1]])
         if len(rings):
             pixels = [SELECTED_PX if i == seen.selected else RING_PX for i in range(len(rings))]
             plates = [PLATE_PX if len(label) < 2 else WIDE_PLATE_PX for label in seen.labels]

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from napari.utils import Colormap
 
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.image import Image
-from napari_pixelgene.gui.layers import KEY, morphology_layer, percentile_limits
+from napari_pixelgene.gui.layers import KEY, morphology_layer
+from napari_pixelgene.gui.register.contrast import Contrasts
 from napari_pixelgene.gui.register.work import Work
 from napari_pixelgene.gui.session import Session
+from napari_pixelgene.stages.comparing import Mask, masked
 from napari_pixelgene.stages.warping import warped_pyramid
 
 ROLE = "morphology"
 # No signal is clear, so that fading it leaves the slide as it is.
 _SIGNAL = Colormap([[0.0, 0.2, 0.8, 0.0], [0.0, 0.2, 0.8, 1.0]], name="clear to blue")
+# Beside nuclei in green: what both stains show is white.
+_BESIDE_NUCLEI = "magenta"
+_OURS = ("I Blue", _SIGNAL.name, _BESIDE_NUCLEI)
 
 
 class Overlay:
     """What of one capture lies on the H&E. A layer that a person deleted comes back when it is asked for."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, contrasts: Contrasts) -> None:
+        self.session, self.contrasts = session, contrasts
         self.work: Work | None = None
         self.channel = 0
         self._drawn: Transform | None = None
         self._made = False
+        self._mask: Mask | None = None
+        self._beside_nuclei = self._faded = False
+        self._warps: dict[str, Image] = {}  # by channel: what is computed of them stays when the mask changes
 
     def take(self, work: Work | None, channel: int = 0) -> None:
         """Show another capture or channel."""
         self.work, self.channel = work, channel
         self._drawn, self._made = (work.standing if work is not None else None), False
+        self._mask, self._faded, self._warps = None, False, {}
 
     def layers(self) -> list[Any]:
         """The layers of this capture, of whichever channel."""
@@ -65,8 +73,9 @@ class Overlay:
             return found
         warped = self._warped(channel, transform)
         layer = self.session.add(morphology_layer(warped, self._section(), self.work.moving.capture))
-        layer.contrast_limits = percentile_limits(np.asarray(channel.levels[-1]))
         self._drawn = transform
+        self.show_contrast()
+        self._look(layer)
         return layer
 
     def choose(self, channel: int) -> None:
@@ -82,11 +91,35 @@ class Overlay:
         layer = self.require()
         if layer is None:
             return
-        if layer.blending == "minimum":  # which knows no opacity
-            layer.blending = "translucent_no_depth"
-            if layer.colormap.name == "I Blue":
-                layer.colormap = _SIGNAL
+        if not self._faded:  # its usual blending knows no opacity
+            self._faded = True
+            self._look(layer)
         layer.opacity = opacity
+
+    def mask(self, mask: Mask | None) -> None:
+        """Show it in squares or beyond a line only; None shows all of it."""
+        looks_else = (mask is None) != (self._mask is None)
+        self._mask = mask
+        transform = self.work.transform if self.work is not None else None
+        layer = self.require() if mask is not None else self.layer()
+        if layer is None or transform is None:
+            return
+        self._redraw(transform, keep=True)
+        if looks_else:
+            for each in self.layers():
+                self._look(each)
+
+    def lie_beside_nuclei(self, beside: bool) -> None:
+        """The colours that go with nuclei only, or with the whole H&E."""
+        self._beside_nuclei = beside
+        for layer in self.layers():
+            self._look(layer)
+
+    def show_contrast(self) -> None:
+        """The display limits that the chosen channel has now."""
+        layer = self.layer()
+        if layer is not None and self.work is not None and not layer.rgb:
+            layer.contrast_limits = self.contrasts.limits(self.work.moving.capture, self._channel())
 
     def show(self, visible: bool) -> None:
         """Hide the overlay, or show the chosen channel."""
@@ -100,8 +133,21 @@ class Overlay:
         layer = self.layer()
         return layer is not None and bool(layer.visible)
 
-    def _redraw(self, transform: Transform) -> None:
+    def _look(self, layer: Any) -> None:
+        """Colours and blending of ours; colours that a person chose stay."""
+        if layer.rgb:
+            layer.blending = "translucent_no_depth"
+            return
+        mixed = "additive" if self._beside_nuclei else "translucent_no_depth" if self._faded else "minimum"
+        layer.blending = mixed if self._mask is None else "translucent_no_depth"
+        if layer.colormap.name in _OURS:
+            clear = _SIGNAL if self._faded and self._mask is None else "I Blue"
+            layer.colormap = _BESIDE_NUCLEI if self._beside_nuclei else clear
+
+    def _redraw(self, transform: Transform, keep: bool = False) -> None:
         assert self.work is not None
+        if not keep:
+            self._warps = {}
         for channel in self.work.moving.channels:
             layer = self._of(channel)
             if layer is not None:
@@ -112,12 +158,16 @@ class Overlay:
         """No transform any more: nothing can be drawn."""
         for layer in self.layers():
             self.session.viewer.layers.remove(layer)
-        self._drawn, self._made = None, False
+        self._drawn, self._made, self._warps = None, False, {}
 
     def _warped(self, channel: Image, transform: Transform) -> Image:
         assert self.work is not None
         he = self.work.he
-        return warped_pyramid(channel, self.work.moving.drawn_by(transform), he.yx_shape, he.require_mpp())
+        if channel.name not in self._warps:
+            drawn_by = self.work.moving.drawn_by(transform)
+            self._warps[channel.name] = warped_pyramid(channel, drawn_by, he.yx_shape, he.require_mpp())
+        warped = self._warps[channel.name]
+        return warped if self._mask is None else masked(warped, self._mask)
 
     def _channel(self) -> Image:
         assert self.work is not None

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.elements.arrays import FloatArray
+from napari_pixelgene.elements.image import Image
+from napari_pixelgene.gui.camera import centre_at, centre_of, face
 from napari_pixelgene.gui.canvas import Canvas
-from napari_pixelgene.gui.layers import percentile_limits
-from napari_pixelgene.gui.register.link import Link
+from napari_pixelgene.gui.register.contrast import Contrasts
+from napari_pixelgene.gui.register.link import Link, Way
 from napari_pixelgene.gui.register.marks import Marks, seen
 from napari_pixelgene.gui.register.pairs import Point, Side
-from napari_pixelgene.gui.register.picking import Answers, Picker
+from napari_pixelgene.gui.register.picking import RING_REACH_PX, Answers, Picker
+from napari_pixelgene.gui.register.turning import Turn, matching
 from napari_pixelgene.gui.register.work import Work
 
 SIDES: tuple[Side, Side] = ("fixed", "moving")
@@ -31,21 +35,30 @@ class Heard:
 
 
 class Views:
-    """The H&E in napari's main canvas (`viewer`), the moving image in `canvas`; both in µm."""
+    """The H&E in napari's main canvas (`viewer`), the moving image in `canvas`; both in µm.
 
-    def __init__(self, viewer: Any, canvas: Canvas, heard: Heard) -> None:
-        self.viewer, self.canvas, self.heard = viewer, canvas, heard
+    A turned H&E is napari's camera that looks at it from another side: no layer knows of it, whoever's it is. The
+    moving canvas holds our layers only: there the picture lies turned, and µm are found through `turns`.
+    """
+
+    def __init__(self, viewer: Any, canvas: Canvas, heard: Heard, contrasts: Contrasts) -> None:
+        self.viewer, self.canvas, self.heard, self.contrasts = viewer, canvas, heard, contrasts
         self.models: dict[Side, Any] = {"fixed": viewer, "moving": canvas.model}
         self.link = Link(viewer, canvas.model)
         canvas.quiet, canvas.fitted = self.link.alone, self.link.follow_fixed
         self.work: Work | None = None
         self.marks: dict[Side, Marks] = {side: Marks(self.models[side], side) for side in SIDES}
         self.pickers = {side: self._picker(side) for side in SIDES}
+        self.turns: dict[Side, Turn] = {side: Turn() for side in SIDES}
+        self._turned: dict[str, Turn] = {}  # how each capture is looked at
         self._image: Any = None
         self._bright = True
 
     def take(self, work: Work | None, channel: int, metadata: dict[str, Any]) -> None:
         """Another capture, or none; `metadata` makes the rings on the H&E layers of the section."""
+        if work is None:
+            self.turn("fixed", Turn())
+            self._turned.clear()
         for side in SIDES:
             self.marks[side].remove()
         self.marks["fixed"].metadata = metadata
@@ -54,6 +67,7 @@ class Views:
             self.canvas.model.layers.remove(self._image)
         self._image = None
         self.link.moving_to_fixed = None
+        self.turns["moving"] = Turn() if work is None else self._turned.get(work.moving.capture, Turn())
         if work is not None:
             self._draw_moving(work, channel)
             self.show()
@@ -75,7 +89,42 @@ class Views:
         for side in SIDES:
             self.marks[side].show(self._seen(side, True))
         follow = self.work.fit.follow or self.work.transform
-        self.link.moving_to_fixed = None if follow is None else self._in_um(follow.matrix)
+        places = self._to_canvas("moving"), self._to_canvas("fixed")
+        self.link.moving_to_fixed = None if follow is None else Way(follow, *places)
+
+    def turn(self, side: Side, turn: Turn) -> None:
+        """Look at a side another way; the same place stays in the middle. The H&E knows right angles only."""
+        middle = geometry.apply_matrix(np.linalg.inv(self._on_canvas(side)), centre_of(self.models[side])[None])[0]
+        self.turns[side] = turn
+        with self.link.alone():
+            if side == "fixed":
+                face(self.viewer, turn.matrix)
+                self.marks[side].facing = turn.matrix[:2, :2]
+            elif self.work is not None:
+                self._turned[self.work.moving.capture] = turn
+                if self._image is not None:
+                    self._image.affine = _rows_first(turn.matrix)
+            centre_at(self.models[side], geometry.apply_matrix(self._on_canvas(side), middle[None])[0])
+        self.show()
+
+    def stand_upright(self, upright: bool) -> None:
+        """The H&E is seen as the other docks know it, or as it was turned here."""
+        face(self.viewer, np.eye(3) if upright else self.turns["fixed"].matrix)
+
+    def matching(self) -> Turn | None:
+        """How the moving image has to be turned to look like the H&E; None while nothing leads there."""
+        follow = self.link.moving_to_fixed
+        if follow is None or self.work is None:
+            return None
+        here = centre_of(self.canvas.model)
+        matrix = follow.around(here) @ self.turns["moving"].matrix
+        place = geometry.apply_matrix(np.linalg.inv(self.turns["moving"].matrix), here[None])
+        return matching(geometry.jacobian(matrix, place)[0], self.turns["fixed"])
+
+    def show_contrast(self, image: Image) -> None:
+        """The display limits that its channel has now."""
+        if self._image is not None and self.work is not None and not self._image.rgb:
+            self._image.contrast_limits = self.contrasts.limits(self.work.moving.capture, image)
 
     def pulse(self) -> None:
         """The half pair's ring in its other colour."""
@@ -91,7 +140,7 @@ class Views:
         places = {}
         for side in SIDES:
             points = self.work.pairs.points(side)
-            places[side] = np.array(points[index]) * self.unit(side) if index < len(points) else None
+            places[side] = self._seated(side, points[index : index + 1])[0] if index < len(points) else None
         self.link.look_at(places["fixed"], places["moving"])
 
     def pick(self, on: bool) -> None:
@@ -117,31 +166,49 @@ class Views:
             self.pickers[side].leave()
             self.marks[side].leave()
 
+    def ring_at(self, xy: FloatArray) -> bool:
+        """Whether a ring on the H&E is within reach of a place, for who else would take the mouse."""
+        reach = RING_REACH_PX / self.viewer.scene.camera.zoom
+        return self.pickers["fixed"].active and self.marks["fixed"].at(xy, reach) is not None
+
     def unit(self, side: Side) -> float:
         """µm per unit of a side's frame."""
         assert self.work is not None
         return self.work.he.require_mpp() if side == "fixed" else self.work.moving.um_per_unit
 
     def _picker(self, side: Side) -> Picker:
-        def clicked(xy_um: FloatArray) -> None:
-            if self.work is not None and self._inside(side, xy_um):
-                self.heard.clicked(side, self._point(side, xy_um))
+        def clicked(xy: FloatArray) -> None:
+            if self.work is not None and self._inside(side, point := self._point(side, xy)):
+                self.heard.clicked(side, point)
             elif self.work is not None:
                 self.heard.refused("That place is outside the image.")
 
-        def moved(index: int, xy_um: FloatArray) -> None:
-            self.heard.moved(side, index, self._point(side, xy_um))
+        def moved(index: int, xy: FloatArray) -> None:
+            self.heard.moved(side, index, self._point(side, xy))
 
         answers = Answers(clicked, self.heard.selected, moved, self.heard.refused)
         return Picker(self.models[side], self.marks[side], answers)
 
-    def _point(self, side: Side, xy_um: FloatArray) -> Point:
-        x, y = xy_um / self.unit(side)
+    def _on_canvas(self, side: Side) -> FloatArray:
+        """(3, 3): µm of a side to the places of its canvas."""
+        return self.turns[side].matrix if side == "moving" else np.eye(3)
+
+    def _to_canvas(self, side: Side) -> FloatArray:
+        """(3, 3): a side's frame to the places of its canvas."""
+        return self._on_canvas(side) @ np.diag([self.unit(side), self.unit(side), 1.0])
+
+    def _seated(self, side: Side, points: list[Point]) -> FloatArray:
+        """Points of a side's frame where they lie on its canvas (n, 2)."""
+        return geometry.apply_matrix(self._to_canvas(side), np.array(points, dtype=np.float64).reshape(-1, 2))
+
+    def _point(self, side: Side, xy: FloatArray) -> Point:
+        """A place of a canvas in its side's frame."""
+        x, y = geometry.apply_matrix(np.linalg.inv(self._to_canvas(side)), xy[None])[0]
         return float(x), float(y)
 
-    def _inside(self, side: Side, xy_um: FloatArray) -> bool:
+    def _inside(self, side: Side, point: Point) -> bool:
         assert self.work is not None
-        place = np.append(xy_um / self.unit(side), 1.0)
+        place = np.array([*point, 1.0])
         image = self.work.he if side == "fixed" else self.work.moving.channels[0]
         if side == "moving":
             place = np.linalg.solve(self.work.moving.picture_to_frame, place)
@@ -150,12 +217,8 @@ class Views:
 
     def _seen(self, side: Side, bright: bool) -> Any:
         assert self.work is not None
-        return seen(self.work.pairs, self.work.fit, side, self.unit(side), bright)
-
-    def _in_um(self, matrix: FloatArray) -> FloatArray:
-        """Moving µm to H&E µm of a matrix between the frames' units."""
-        fixed, moving = self.unit("fixed"), self.unit("moving")
-        return np.diag([fixed, fixed, 1.0]) @ matrix @ np.diag([1 / moving, 1 / moving, 1.0])
+        pairs = self.work.pairs
+        return seen(pairs, self.work.fit, self._seated(side, pairs.points(side)), bright)
 
     def _draw_moving(self, work: Work, channel: int) -> None:
         image, moving = work.moving.channels[channel], work.moving
@@ -166,8 +229,14 @@ class Views:
             name=image.name or moving.title,
             multiscale=True,
             rgb=image.is_rgb,
-            contrast_limits=None if image.is_rgb else percentile_limits(np.asarray(image.levels[-1])),
+            contrast_limits=None if image.is_rgb else self.contrasts.limits(moving.capture, image),
             scale=(pixel_um, pixel_um),
             translate=corner + pixel_um / 2,
+            affine=_rows_first(self.turns["moving"].matrix),
             units=("µm", "µm"),
         )
+
+
+def _rows_first(matrix: FloatArray) -> FloatArray:
+    """A matrix on (x, y, 1) as one on (y, x, 1)."""
+    return matrix[np.ix_([1, 0, 2], [1, 0, 2])]

@@ -1,0 +1,75 @@
+"""From which percentile to which a channel's grey reaches: two numbers, remembered for each channel."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QSizePolicy, QWidget
+
+from napari_pixelgene.elements.image import Image
+from napari_pixelgene.gui.dock import allow, row
+from napari_pixelgene.gui.layers import PERCENTILES, percentile_limits
+
+Percent = tuple[float, float]
+_OWN_COLOURS = "This picture has its own colours"
+
+
+class Contrasts:
+    """The percentiles of each channel of each capture, as a person left them."""
+
+    def __init__(self) -> None:
+        self._percent: dict[tuple[str, str], Percent] = {}
+
+    def of(self, capture: str, image: Image) -> Percent:
+        """The percentiles of a channel."""
+        return self._percent.get((capture, image.name), PERCENTILES)
+
+    def keep(self, capture: str, image: Image, percent: Percent) -> None:
+        """Remember them."""
+        self._percent[capture, image.name] = percent
+
+    def limits(self, capture: str, image: Image) -> tuple[float, float]:
+        """The display limits they give, by the pixels of the coarsest level."""
+        return percentile_limits(np.asarray(image.levels[-1]), self.of(capture, image))
+
+
+class ContrastRow(QWidget):
+    """`changed` when a person edits one of the two percentiles; `show_percent` fills them."""
+
+    changed = QtSignal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        tips = "Darker than this share of the pixels is black", "Brighter than this share of the pixels is white"
+        self.low, self.high = (_percent(tip) for tip in tips)
+        line = row(QLabel("Contrast"), self.low, QLabel("to"), self.high, stretch=False)
+        for place in (1, 3):
+            line.setStretch(place, 1)
+        line.setContentsMargins(0, 0, 0, 0)
+        self.setLayout(line)
+        for box in (self.low, self.high):
+            box.valueChanged.connect(lambda _: self.changed.emit())
+
+    def percent(self) -> Percent:
+        """Both, the second above the first."""
+        return self.low.value(), max(self.high.value(), self.low.value() + 0.1)
+
+    def show_percent(self, percent: Percent, is_rgb: bool = False) -> None:
+        """Those of another channel."""
+        for box, value in zip((self.low, self.high), percent, strict=True):
+            with QSignalBlocker(box):
+                box.setValue(value)
+            allow(box, _OWN_COLOURS if is_rgb else "")
+
+
+def _percent(tip: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(0.0, 100.0)
+    box.setDecimals(1)
+    box.setSingleStep(0.5)
+    box.setSuffix(" %")
+    box.setKeyboardTracking(False)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    box.setToolTip(tip)
+    return box
