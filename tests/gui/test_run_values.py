@@ -45,6 +45,21 @@ def test_a_name_is_suggested_after_the_last_one() -> None:
     assert suggested_name("ridge", ["ridge-2", "ridge-10", "ridge-x", "big-ridge-40", "ridge-3b"]) == "ridge-11"
 
 
+def test_a_list_of_genes_is_read_before_anything_is_started(tmp_path: Path) -> None:
+    list_ = tmp_path / "mine.txt"
+
+    def said(text: str | None, train: tuple[Path, ...] = (A, B)) -> str:
+        list_.unlink(missing_ok=True)
+        if text is not None:
+            list_.write_text(text)
+        return why_not(chosen(train=train, fit=FitSettings(model="ridge", genes=f"file:{list_}")), FOUND)
+
+    assert said("Y\nZ\n") == "" and said("X\n", (A,)) == ""
+    assert said("X\nZ\n") == "mine.txt names genes that not all sections to train on have: X. Take them off the list."
+    assert ": a, b, c, d, e and 2 more. " in said("\n".join("abcdefgZ"))
+    assert "There is no gene list" in said(None) and "rows 1 and 3" in said("Y\nZ\nY\n")
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

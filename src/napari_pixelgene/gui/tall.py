@@ -31,7 +31,9 @@ class TallPage(QScrollArea):
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(page)
-        self._later = QTimer(self, singleShot=True, interval=0, timeout=self._fit)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self._fit)
         page.installEventFilter(self)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:

@@ -24,7 +24,7 @@ def _units() -> None:
     """pint reads its units at the first use, which two threads must not do at once: here, where layers come from."""
     import pint
 
-    pint.get_application_registry().Quantity(1, "pixel")
+    pint.get_application_registry().Quantity(1, "pixel")  # type: ignore[no-untyped-call]
 
 
 def _warm() -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from napari_pixelgene.pipeline.config import RunConfig
     from napari_pixelgene.pipeline.learning import FitSettings
 
+# So many unknown genes are named.
+_NAMED = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Choices:
@@ -90,7 +93,28 @@ def why_not(choices: Choices, found: Sequence[Candidate], continued: bool = Fals
     chosen = [by_path[path] for path in choices.sections() if path in by_path]
     if choices.run in taken_names(chosen) and not continued:
         return f"There is a run '{choices.run}' already, which is kept: give this one another name."
-    return "" if common_genes(choices.train, found) else "The sections to train on share no gene."
+    common = common_genes(choices.train, found)
+    return _why_not_these(choices.fit.genes, common) if common else "The sections to train on share no gene."
+
+
+def _why_not_these(spec: str, measured: frozenset[str]) -> str:
+    """What is wrong with a list of genes in a file; empty for other choices and for a good list."""
+    from napari_pixelgene.readers.gene_list import read_gene_list
+
+    kind, _, file = spec.partition(":")
+    if kind != "file":
+        return ""
+    if not file:
+        return "Choose the file with your list of genes."
+    try:
+        unknown = [name for name in read_gene_list(Path(file)) if name not in measured]
+    except PixelGeneError as error:
+        return str(error)
+    if not unknown:
+        return ""
+    more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
+    shown = ", ".join(unknown[:_NAMED]) + more
+    return f"{Path(file).name} names genes that not all sections to train on have: {shown}. Take them off the list."
 
 
 def common_genes(train: Sequence[Path], found: Sequence[Candidate]) -> frozenset[str]:

@@ -202,7 +202,7 @@ class SectionDock(Dock):
             if (dialog := self._filled) is not None:  # as it was filled in
                 dialog.fault.say(fault.problem, fault.mend, fault.details)
                 self.fault.offer("Correct it…", dialog.open)
-                if self.new_dialog is dialog or not self.new_dialog.isVisible():
+                if self.new_dialog in (dialog, None) or not self.new_dialog.isVisible():  # type: ignore[union-attr]
                     dialog.open()
 
     # What is shown
