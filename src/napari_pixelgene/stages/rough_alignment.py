@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STAGE = "rough alignment"
 # Work pixels: no finer than this, and at most so many along the longer side of either image.
-_FINEST_UM, _SIDE_PX = 8.0, 768
+_FINEST_UM, _SIDE_PX = 8.0, 512
 _TILE = 256
 # Nuclei this near (a Gaussian's sigma) make tissue together.
 _NEAR_UM = 25.0
@@ -43,6 +43,8 @@ _OUTLINE, _SPREAD = 2.0, 2.5
 _NOTHING, _WEAK = 0.27, 0.45
 # Two sections of one tumour, triangular, had 0.90; outlines alike by chance 0.94.
 _NEARLY = 0.92
+# A low agreement is trusted where the next best is far below: unrelated slides have theirs at 0.9 or more.
+_FAR = 0.75
 # Steps between scales that are tried where a pixel size is unknown, and how far they reach either way.
 _SCALE_STEP, _SCALE_REACH = 1.14, 1.5
 
@@ -93,7 +95,7 @@ def _told(found: list[Placement]) -> RoughFit:
     best, other = found[0], found[1] if len(found) > 1 else None
     runner_up = other.score if other is not None else 0.0
     way, scores = described(best.matrix), f"agreement {best.score:.2f} of 1"
-    is_clear = runner_up <= _NEARLY * best.score and best.score >= _WEAK
+    is_clear = runner_up <= (_NEARLY if best.score >= _WEAK else _FAR) * best.score
     if other is not None and runner_up > _NEARLY * best.score:
         words = (
             f"Two placements are nearly as good ({best.score:.2f} and {runner_up:.2f} of 1): {way}, or "
