@@ -17,7 +17,7 @@ from napari_pixelgene.arithmetic.geometry import Matrix, Points
 FREE: dict[Kind, int] = {"translation": 2, "rigid": 3, "similarity": 4, "affine": 6, "homography": 8, "spline": 8}
 # More pairs than this are left out in groups.
 _MOST_FITS = 20
-# Scatter of few residuals is easily too small by luck: the spread is taken that luck goes below once in five times.
+# Scatter of few residuals is easily too small by luck: its upper bound is taken, which luck passes once in five times.
 _LUCK = 0.2
 
 

@@ -34,6 +34,9 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         size = f"{c['transcripts']:,} transcripts" if c["transcripts"] is not None else f"{c['units']:,} units"
         state = "" if c["registered"] else "  (not registered)"
         yield f"  capture   {c['name']}: {c['technology']}, {size}, {c['genes']:,} genes{state}"
+        if c["verdict"] is not None:
+            since = "  (what it rests on has changed since)" if f"verdict/{c['name']}" in found["stale"] else ""
+            yield f"            {c['verdict']['sentence']}{since}"
     yield f"  tissue    {found['tissue'] or 'not found yet'}"
     for encoder in found["features"]:
         yield f"  features  {encoder}"

@@ -50,12 +50,19 @@ class Given:
         Parameter(help="Neither: a first guess from tissue outlines and nuclei, any turn or mirror.", negative=""),
     ] = False
 
-    def check(self) -> None:
-        """One of the three, once."""
-        if bool(self.keypoints) + (self.matrix is not None) + self.rough != 1 or len(self.keypoints) > 2:
+    @property
+    def count(self) -> int:
+        """How many of the three were given."""
+        return bool(self.keypoints) + (self.matrix is not None) + self.rough
+
+    def check(self, report: Path | None) -> None:
+        """One of the three, once; for a report alone none."""
+        if self.count == 0 and report is not None:
+            return
+        if self.count != 1 or len(self.keypoints) > 2:
             raise SettingsError(
                 "A registration takes keypoints, a matrix or a rough guess.",
-                "Give one of --keypoints, --matrix and --rough.",
+                "Give one of --keypoints, --matrix and --rough; or --report alone, for what is registered already.",
             )
 
 
@@ -82,27 +89,47 @@ def register(
     given: Given = Given(),
     fitted: Fitted = Fitted(),
     capture: Annotated[str | None, Parameter(help="Which run, where the section has several.")] = None,
+    report: Annotated[
+        Path | None, Parameter(help="Judge the registration and write a page on it here, such as qc.html.")
+    ] = None,
     terminal: Listener,
 ) -> None:
     """Align a run to the H&E, from keypoints or a matrix, or roughly from neither."""
-    given.check()
+    given.check(report)
     store = open_section(section)
+    values, text = {}, ""
     if given.rough:
-        return _roughly(store, section, capture, terminal)
-    following = f"Next: pixelgene fit --train {section} --run RUN"
-    if given.matrix is not None:
+        values, text = _roughly(store, section, capture, terminal)
+    elif given.matrix is not None:
         transform = register_matrix(store, given.matrix, capture, given.direction, terminal)
-        text = f"{section.name} has its transform. {following}"
-        terminal.result({"section": str(store.path), "kind": transform.kind}, text)
-        return None
-    first, *second = given.keypoints
-    pairs = text_keypoints(store, first, second[0], given.levels, capture) if second else first
-    found = register_keypoints(store, pairs, fitted.settings(), capture, terminal)
-    terminal.result(summary(found), f"{told(found)} {following}")
-    return None
+        values, text = {"section": str(store.path), "kind": transform.kind}, f"{section.name} has its transform."
+    elif given.keypoints:
+        first, *second = given.keypoints
+        pairs = text_keypoints(store, first, second[0], given.levels, capture) if second else first
+        found = register_keypoints(store, pairs, fitted.settings(), capture, terminal)
+        values, text = summary(found), told(found)
+    if report is not None:
+        judged = _judged(store, report, capture, terminal)
+        values, text = {**values, **judged}, f"{text} {judged['sentence']} The page is {report}.".strip()
+    following = "" if given.rough else f" Next: pixelgene fit --train {section} --run RUN"
+    terminal.result(values, text + following)
 
 
-def _roughly(store: SectionStore, section: Path, capture: str | None, terminal: Terminal) -> None:
+def _judged(store: SectionStore, report: Path, capture: str | None, terminal: Terminal) -> dict[str, Any]:
+    """The verdict in numbers and in words, with a page."""
+    from napari_pixelgene.pipeline.registration_report import registration_report
+
+    verdict = registration_report(store, report, capture, terminal)
+    return {
+        "verdict": verdict.level,
+        "sentence": verdict.sentence,
+        "reasons": list(verdict.reasons),
+        "numbers": dict(verdict.numbers),
+        "report": str(report),
+    }
+
+
+def _roughly(store: SectionStore, section: Path, capture: str | None, terminal: Terminal) -> tuple[dict[str, Any], str]:
     """A rough placement, stored; where it is in doubt that is a warning."""
     from napari_pixelgene.pipeline.rough import keep_rough, rough_alignment
     from napari_pixelgene.pipeline.slide import require_capture
@@ -115,7 +142,7 @@ def _roughly(store: SectionStore, section: Path, capture: str | None, terminal: 
     values = {"kind": "rough", "score": found.score, "runner_up": found.runner_up, "clear": found.is_clear}
     told = found.words if found.is_clear else f"A placement of {section.name} in doubt is kept."
     refine = f"Next: refine it in the Register dock, or pixelgene register {section} --keypoints FILE"
-    terminal.result({**values, "words": found.words}, f"{told} {refine}")
+    return {**values, "words": found.words}, f"{told} {refine}"
 
 
 def summary(found: Registration) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from napari_pixelgene.store.references import changed, references, whereabouts
 from napari_pixelgene.store.scores import read_scores
 from napari_pixelgene.store.section import SectionStore
 from napari_pixelgene.store.tissue import tissue_source
+from napari_pixelgene.store.verdicts import verdict_words
 
 
 def describe(store: SectionStore) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def _capture(store: SectionStore, name: str) -> dict[str, Any]:
         "units": found.units_count,
         "transcripts": found.transcripts["rows"] if found.transcripts else None,
         "registered": is_placed(found),
+        "verdict": verdict_words(store, name),
         "facts": dict(found.facts),
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from napari_pixelgene.elements.verdict import QualityMap, Verdict, WorstPlace
 from napari_pixelgene.store.arrays import read_arrays, write_arrays
+from napari_pixelgene.store.documents import read_attributes
 from napari_pixelgene.store.section import SectionStore
 
 VERDICT = "verdict"
@@ -45,6 +46,15 @@ def read_verdict(store: SectionStore, name: str) -> Verdict | None:
         tuple(_decoded(place) for place in values["worst"]),
         found,
     )
+
+
+def verdict_words(store: SectionStore, name: str) -> dict[str, Any] | None:
+    """Level and sentence of a capture's verdict, without its map; None where it was never judged."""
+    folder = store.find("captures", name, VERDICT)
+    if folder is None:
+        return None
+    values = read_attributes(folder)
+    return {"level": values["level"], "sentence": values["sentence"]}
 
 
 def _encoded(place: WorstPlace) -> dict[str, Any]:

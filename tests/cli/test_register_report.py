@@ -1,0 +1,43 @@
+"""`pixelgene register --report`: with a registration, alone, and before there is any."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from napari_pixelgene.cli.main import main
+from napari_pixelgene.pipeline.importing import import_section
+from napari_pixelgene.pipeline.sources.xenium import XeniumSource
+from napari_pixelgene.simulate.run import SimulatedRun
+
+
+def test_report_with_a_registration_and_alone(
+    small_run: SimulatedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a registration the next step is named; then one call judges, the next one draws; `info` repeats it."""
+    monkeypatch.chdir(tmp_path)
+    import_section(tmp_path / "A.section.zarr", small_run.he, XeniumSource(bundle=small_run.bundle))
+    assert main(["register", "A.section.zarr", "--report", "qc.html"]) == 2
+    assert "not registered to the H&E yet" in capsys.readouterr().err and not Path("qc.html").exists()
+    keypoints = str(small_run.keypoints)
+    assert main(["register", "A.section.zarr", "--keypoints", keypoints, "--report", "qc.html"]) == 0
+    told = capsys.readouterr().out
+    assert "Recommended is" in told and "Good: nuclei of both images lie" in told and "The page is qc.html." in told
+    assert "<svg" not in Path("qc.html").read_text() and "Good: nuclei" in Path("qc.html").read_text(encoding="utf-8")
+    Path("qc.html").unlink()
+    assert main(["register", "A.section.zarr", "--report", "qc.html"]) == 0
+    assert capsys.readouterr().out.startswith("Good: ") and Path("qc.html").exists()
+    assert main(["info", "A.section.zarr", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["captures"][0]["verdict"]["level"] == "good"
+    assert main(["info", "A.section.zarr"]) == 0
+    assert "Good: nuclei of both images lie" in capsys.readouterr().out
+
+
+def test_neither_a_registration_nor_a_report(
+    small_run: SimulatedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing to do is an error that names what could be done."""
+    assert main(["register", str(tmp_path / "A.section.zarr")]) == 2
+    assert "--report alone" in capsys.readouterr().err
