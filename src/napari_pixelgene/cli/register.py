@@ -97,7 +97,8 @@ def register(
     """Align a run to the H&E, from keypoints or a matrix, or roughly from neither."""
     given.check(report)
     store = open_section(section)
-    values, text = {}, ""
+    values: dict[str, Any] = {}
+    text, following = "", "" if given.rough else f"Next: pixelgene fit --train {section} --run RUN"
     if given.rough:
         values, text = _roughly(store, section, capture, terminal)
     elif given.matrix is not None:
@@ -110,9 +111,9 @@ def register(
         values, text = summary(found), told(found)
     if report is not None:
         judged = _judged(store, report, capture, terminal)
-        values, text = {**values, **judged}, f"{text} {judged['sentence']} The page is {report}.".strip()
-    following = "" if given.rough else f" Next: pixelgene fit --train {section} --run RUN"
-    terminal.result(values, text + following)
+        values, text = {**values, **judged}, f"{text} {judged['sentence']} The page is {report}."
+        following = following if judged["verdict"] == "good" else "Next: see its worst places in the Register dock."
+    terminal.result(values, f"{text} {following}".strip())
 
 
 def _judged(store: SectionStore, report: Path, capture: str | None, terminal: Terminal) -> dict[str, Any]:
