@@ -8,9 +8,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, default, of
+from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, default, of, open_section
+from napari_pixelgene.errors import SettingsError
+from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture, next_step, require_no_others
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
-from napari_pixelgene.pipeline.slide import is_placed, require_capture
+from napari_pixelgene.pipeline.slide import is_placed
 from napari_pixelgene.pipeline.sources.anndata import AnnDataSource
 from napari_pixelgene.pipeline.sources.base import Source
 from napari_pixelgene.pipeline.sources.cosmx import CosmxSource
@@ -21,6 +23,7 @@ from napari_pixelgene.pipeline.sources.table import TableSource
 from napari_pixelgene.pipeline.sources.visium import VisiumSource
 from napari_pixelgene.pipeline.sources.visium_hd import VisiumHdSource
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
+from napari_pixelgene.store.captures import read_capture
 
 # A source's fields as options of the command, each with the words of its description.
 _FIELDS = Parameter(name="*", consume_multiple=True, negative="")
@@ -42,6 +45,14 @@ class Slide:
     work_mpp: Annotated[float, of(ImportSettings, "work_mpp")] = default(ImportSettings, "work_mpp")
     name: Annotated[str, of(ImportSettings, "name")] = ""
     overwrite: Overwrite = False
+    add: Annotated[
+        bool,
+        Parameter(
+            help="One more capture in a section that is there; --he is then the capture's own image and --mpp that "
+            "image's pixel size (or that of the positions).",
+            negative="",
+        ),
+    ] = False
 
 
 _SLIDE = Slide()
@@ -116,13 +127,28 @@ def import_image(section: SectionPath, *, slide: Slide = _SLIDE, terminal: Liste
 
 
 def _import(section: Path, slide: Slide, source: Source | None, terminal: Listener) -> None:
+    if slide.add:
+        return _add(section, slide, source, terminal)
     settings = ImportSettings.make({"mpp": slide.mpp, "work_mpp": slide.work_mpp, "name": slide.name})
     made = import_section(section, slide.he, source, settings, terminal, slide.overwrite)
     if source is None:
         following = f"pixelgene predict {made.path.name} --run RUN --from SECTION"
-    elif is_placed(require_capture(made)):
+    elif all(is_placed(read_capture(made, name)) for name in made.captures()):
         following = f"pixelgene fit --train {made.path.name} --run RUN"
     else:
         following = f"pixelgene register {made.path.name} --keypoints FILE   (or --matrix FILE)"
     values = {"section": str(made.path), "captures": made.captures(), "mpp": made.meta()["mpp"]}
     terminal.result(values, f"{made.path.name} is imported. Next: {following}")
+    return None
+
+
+def _add(section: Path, slide: Slide, source: Source | None, terminal: Listener) -> None:
+    store = open_section(section)
+    if source is None:
+        raise SettingsError("An H&E alone is no capture.", "Add a run: pixelgene import KIND SECTION --add.")
+    require_no_others(slide.work_mpp, slide.overwrite, store)
+    settings = CaptureSettings(mpp=slide.mpp, name=slide.name)
+    capture = add_capture(store, source, slide.he, settings, terminal)
+    values = {"section": str(store.path), "capture": capture.name, "captures": store.captures()}
+    told = f"The capture '{capture.name}' is in {store.path.name}, which has {len(store.captures())}."
+    terminal.result(values, f"{told} Next: {next_step(store, capture)}")

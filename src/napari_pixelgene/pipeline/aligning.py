@@ -56,7 +56,7 @@ def register_keypoints(
     with _named(source):
         _require_reached(found, pairs.moving_frame, _GIVE_PAIRS)
         registration = register(pairs, settings, float(store.meta()["mpp"]), _moving_mpp(found, pairs), on_event)
-    inputs = {"import": found.fingerprint, "keypoints": _hash(pairs)}
+    inputs = {found.import_key: found.fingerprint, "keypoints": _hash(pairs)}
     _store(store, found, pairs, registration.transform, provenance.fingerprint(settings, inputs))
     _record(store, found, settings.model_dump(), inputs, start)
     return registration
@@ -78,7 +78,7 @@ def register_matrix(
     with _named(matrix):
         _require_reached(found, transform.source, "Give a matrix with --direction stage_to_he.")
     on_event(Note(f"{matrix.name} was read as {read.name}.", stage=STAGE))
-    inputs = {"import": found.fingerprint, "matrix": file_hash(matrix)}
+    inputs = {found.import_key: found.fingerprint, "matrix": file_hash(matrix)}
     _store(store, found, None, transform, provenance.fingerprint({}, inputs))
     _record(store, found, {}, inputs, start)
     return transform

@@ -63,6 +63,9 @@ class ImportStep(ImportSettings, Step):
     kind: str = Field(description="What the run is (see `pixelgene import --help`), or image for an H&E alone.")
     he: Path | None = Field(None, description="The H&E; may be left out where the run brings one.")
     source: SerializeAsAny[Source] | None = Field(None, description="The run's files.")
+    add: bool = Field(
+        False, description="One more capture in a section that is there; he and mpp are then the capture's own image."
+    )
 
 
 class RegisterStep(RegistrationSettings, Step):
@@ -211,8 +214,8 @@ def _placed(value: Any, folder: Path) -> Any:
 
 def _complete(config: RunConfig) -> RunConfig:
     """Fill in what can only mean one thing."""
-    sections = tuple(step.section for step in config.imports)
-    counted = tuple(step.section for step in config.imports if step.kind != IMAGE)
+    sections = tuple(dict.fromkeys(step.section for step in config.imports))
+    counted = tuple(dict.fromkeys(step.section for step in config.imports if step.kind != IMAGE))
     config = replace(
         config,
         register=tuple(_of_section(s, "register", counted) for s in config.register),

@@ -28,7 +28,7 @@ def keep_transform(store: SectionStore, capture: str, transform: Transform, keyp
     start = time.monotonic()
     found = _movable(store, capture)
     matrix = provenance.fingerprint({}, transform.spelled())
-    inputs = {"import": found.fingerprint, "matrix": matrix}
+    inputs = {found.import_key: found.fingerprint, "matrix": matrix}
     fingerprint = provenance.fingerprint({}, inputs)
     write_alignment(store, found.name, keypoints, transform, fingerprint)
     seconds, versions = time.monotonic() - start, provenance.versions("scipy")

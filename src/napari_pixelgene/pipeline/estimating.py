@@ -20,6 +20,7 @@ from napari_pixelgene.pipeline.learning import FitSettings, choose_device
 from napari_pixelgene.pipeline.slide import is_streamed, require_capture
 from napari_pixelgene.progress import Note
 from napari_pixelgene.readers.gene_list import read_gene_list
+from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.disk import in_words
 from napari_pixelgene.store.tissue import read_tissue
 
@@ -245,12 +246,9 @@ def _seconds(
 
 
 def _binning(slide: _Slide) -> float:
-    names = slide.store.captures()
-    if not names:
-        return 0.0
-    capture = require_capture(slide.store)
-    made = slide.store.find("captures", capture.name, "bins") is not None
-    return 0.0 if made else _TRANSCRIPT_S * _transcripts(capture)
+    store = slide.store
+    waiting = [name for name in store.captures() if store.find("captures", name, "bins") is None]
+    return _TRANSCRIPT_S * sum(_transcripts(read_capture(store, name)) for name in waiting)
 
 
 def _memory(trained: Sequence[_Slide], learning: _Learning, is_mapped: bool, evaluate: bool) -> float:

@@ -62,14 +62,14 @@ def import_section(
     require_suffix(path)
     slide = _slide(he, source)
     read = read_image(slide.path, settings.mpp or slide.mpp, on_event)
-    image = _measured(read, source, on_event)
+    image = measured(read, source, on_event)
     check_pixel_size(image.require_mpp(), on_event)
     files = source.files() if source is not None else {}
     refs = {key: reference(file, path) for key, file in files.items()}
     he_reference = reference(image, path)
     inputs = {key: content_hash(ref) for key, ref in {HE: he_reference, **refs}.items()}
     # A size given that is the file's own makes no other section.
-    chosen = {**settings.model_dump(), "mpp": round(image.require_mpp(), 9), **_chosen(source)}
+    chosen = {**settings.model_dump(), "mpp": round(image.require_mpp(), 9), **chosen_of(source)}
     fingerprint = provenance.fingerprint(chosen, inputs)
     finished = _finished(path, fingerprint, overwrite)
     if finished is not None:
@@ -101,7 +101,7 @@ def _slide(he: Path | None, source: Source | None) -> SlideFile:
     return found
 
 
-def _measured(image: Image, source: Source | None, on_event: OnEvent) -> Image:
+def measured(image: Image, source: Source | None, on_event: OnEvent) -> Image:
     """The H&E with the pixel size that the run's files tell, where it states none itself."""
     mpp = source.pixel_size(image) if source is not None and image.mpp is None else None
     if source is None or mpp is None:
@@ -110,7 +110,7 @@ def _measured(image: Image, source: Source | None, on_event: OnEvent) -> Image:
     return replace(image, mpp=mpp)
 
 
-def _chosen(source: Source | None) -> dict[str, Any]:
+def chosen_of(source: Source | None) -> dict[str, Any]:
     """The source's settings apart from where its files lie."""
     if source is None:
         return {}
@@ -124,17 +124,17 @@ def _read(source: Source | None, image: Image, settings: ImportSettings, on_even
     if settings.name:
         found = replace(found, name=settings.name)
     if found.units is not None and found.units.frame in ("he_px", "he_um"):
-        _check_place(found, image, settings, on_event)
+        check_place(found, image, settings.work_mpp, on_event)
     if found.transcripts is not None and found.transcripts.frame in ("he_px", "he_um"):
-        _check_molecules(found.transcripts, image, settings)
+        check_molecules(found.transcripts, image, settings.work_mpp)
     return found
 
 
-def _check_place(capture: Capture, image: Image, settings: ImportSettings, on_event: OnEvent) -> None:
+def check_place(capture: Capture, image: Image, work_mpp: float, on_event: OnEvent) -> None:
     """Spots must lie on the image and on its tissue, or image, table or pixel size are wrong."""
     units = capture.units
     assert units is not None
-    grid = Grid.of_image(image, settings.work_mpp)
+    grid = Grid.of_image(image, work_mpp)
     mpp = image.require_mpp()
     xy_um = units.xy * (mpp if units.frame == "he_px" else 1.0)
     check_pitch(xy_um, units.footprint, mpp)
@@ -142,12 +142,12 @@ def _check_place(capture: Capture, image: Image, settings: ImportSettings, on_ev
     check_on_tissue(xy_um, grid, find_tissue(image, grid, on_event=on_event), on_event)
 
 
-def _check_molecules(transcripts: Transcripts, image: Image, settings: ImportSettings) -> None:
+def check_molecules(transcripts: Transcripts, image: Image, work_mpp: float) -> None:
     """Most of the first molecules must lie on the image; how many do not in all, the binning tells."""
     first = next(transcripts.batches()).xy
     xy = first[:: max(1, len(first) // _SAMPLE)]
     xy_um = xy * (image.require_mpp() if transcripts.frame == "he_px" else 1.0)
-    check_placement(xy_um, np.arange(len(xy)), Grid.of_image(image, settings.work_mpp), what="of the first molecules")
+    check_placement(xy_um, np.arange(len(xy)), Grid.of_image(image, work_mpp), what="of the first molecules")
 
 
 def _write_slide(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from napari_pixelgene.elements.expression import NEVER_MEASURED
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.encoders.registry import get_encoder
 from napari_pixelgene.errors import InputError, SettingsError, StoreError
@@ -25,7 +26,7 @@ from napari_pixelgene.pipeline.beforehand import (
     superpixel_um,
 )
 from napari_pixelgene.pipeline.preparing import REGION, counts_inputs, ensure_features, ensure_tissue, region_hash
-from napari_pixelgene.pipeline.slide import grid_of, is_placed, require_capture
+from napari_pixelgene.pipeline.slide import grid_of, is_placed
 from napari_pixelgene.pipeline.training_data import (
     Measured,
     gene_statistics,
@@ -42,6 +43,7 @@ from napari_pixelgene.stages.folds import FoldSettings, deal_blocks, members
 from napari_pixelgene.stages.genes import choose_genes, listed_genes
 from napari_pixelgene.stages.prediction import predict_tiles
 from napari_pixelgene.store import provenance
+from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.features import features_fingerprint
 from napari_pixelgene.store.ledger import require_name
 from napari_pixelgene.store.maps import begin_maps, read_maps
@@ -243,9 +245,11 @@ def check_needs(model: Model) -> None:
 
 def _measured_layer(store: SectionStore, grid: Grid, on_event: OnEvent) -> Array:
     """(rows, columns): measured, dropped by a filter, never measured."""
-    if store.captures() and is_placed(require_capture(store)):
-        return measured_units(store, on_event=on_event).layer
-    return np.zeros(grid.yx_shape, dtype=np.uint8)
+    layer = np.full(grid.yx_shape, NEVER_MEASURED, dtype=np.uint8)
+    for name in store.captures():
+        if is_placed(read_capture(store, name)):
+            layer = np.maximum(layer, measured_units(store, name, on_event).layer)
+    return layer
 
 
 def fitted_settings(meta: Mapping[str, Any]) -> Section:

@@ -34,6 +34,8 @@ def take_morphology(
         raise StoreError(f"The capture '{name}' lies on the H&E by itself.", "It needs no image of its own.")
     if capture.stage_to_morphology is not None and MORPHOLOGY not in capture.references:
         raise StoreError(f"The run '{name}' brings its own images.", "Register it by those.")
+    if capture.own_mpp is not None and MORPHOLOGY in capture.references:
+        raise StoreError(f"The capture '{name}' was added with its own image.", "It is registered by that one.")
     low, high = PLAUSIBLE_MPP
     if not low <= mpp <= high:
         raise InputError(f"A pixel size of {mpp:g} µm is none of a microscope's.", f"Give {low:g} to {high:g} µm.")

@@ -19,7 +19,6 @@ from napari_pixelgene.pipeline.slide import (
     is_streamed,
     open_slide,
     reopen,
-    require_capture,
     slide_hash,
     to_he_um,
 )
@@ -151,11 +150,15 @@ def bins_are_current(store: SectionStore, capture: StoredCapture) -> bool:
 
 def counts_inputs(store: SectionStore) -> dict[str, str]:
     """What training and maps depend on besides features: the counts as the present transform lays them."""
-    if not store.captures():
-        return {}
-    capture = require_capture(store)
+    found: dict[str, str] = {}
+    for name in store.captures():
+        found |= _counts_inputs(store, read_capture(store, name))
+    return found
+
+
+def _counts_inputs(store: SectionStore, capture: StoredCapture) -> dict[str, str]:
     if is_on_slide(capture) and not is_streamed(capture):
-        return {"import": capture.fingerprint}
+        return {capture.import_key: capture.fingerprint}
     if not is_placed(capture):
         return {}
     inputs = _bins_inputs(store, capture)
@@ -174,7 +177,7 @@ def transform_hashes(store: SectionStore) -> dict[str, str]:
 
 def _bins_inputs(store: SectionStore, capture: StoredCapture) -> dict[str, str]:
     hashed = provenance.fingerprint({}, to_he_um(store, capture, capture.frame).spelled(12))
-    return {"import": capture.fingerprint, f"transform/{capture.name}": hashed}
+    return {capture.import_key: capture.fingerprint, f"transform/{capture.name}": hashed}
 
 
 def tissue_hash(store: SectionStore) -> str:

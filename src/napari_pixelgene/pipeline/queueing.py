@@ -212,7 +212,8 @@ def queued_imports(config: RunConfig) -> list[ImportStep]:
     step = config.predict
     if step is None or step.table is None:
         return []
-    early = {s.section for s in config.register} | set(config.fit.train if config.fit else ())
+    early = {s.section for s in config.register} | {i.section for i in config.imports if i.add}
+    early |= set(config.fit.train if config.fit else ())
     return [i for i in config.imports if i.section in step.sections and i.section not in early]
 
 

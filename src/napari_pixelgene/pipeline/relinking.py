@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_pixelgene.errors import StoreError
 from napari_pixelgene.pipeline.slide import HE
-from napari_pixelgene.readers.images import read_image
+from napari_pixelgene.readers.images import read_image, read_picture
 from napari_pixelgene.readers.ome_zarr import is_zarr
 from napari_pixelgene.store.references import Reference, references, relink, set_reference, whereabouts
 
@@ -61,6 +61,7 @@ def _is_one(place: Path) -> bool:
 
 
 def _relinked(store: SectionStore, key: str, ref: Reference, path: Path) -> Reference:
-    """An H&E may be another file with the same pixels; it is opened to see."""
-    source = read_image(path, float(store.meta()["mpp"])) if key == HE else path
-    return relink(ref, source, store.path)
+    """The H&E, and an image given for a capture, may be another file with the same pixels; it is opened to see."""
+    if key == HE:
+        return relink(ref, read_image(path, float(store.meta()["mpp"])), store.path)
+    return relink(ref, read_picture(path)[0] if "pixels" in ref else path, store.path)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari_pixelgene.errors import SettingsError
+from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture, require_no_others
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
 from napari_pixelgene.pipeline.config import ImportStep, RegisterStep, RunConfig, TissueStep, to_toml
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
@@ -35,9 +36,9 @@ def run_config(config: RunConfig, on_event: OnEvent = silent, overwrite: bool = 
         if tissue.section not in waiting:
             _tissue(tissue, on_event)
     if config.features is not None:
-        for store in touched:
+        for store in {each.path: each for each in touched}.values():
             ensure_features(store, config.features.part(FeatureSettings), on_event)
-    out: dict[str, Any] = {"sections": [str(store.path) for store in touched]}
+    out: dict[str, Any] = {"sections": list(dict.fromkeys(str(store.path) for store in touched))}
     out |= _fit(config, on_event, overwrite)
     outcomes = run_queue(config, on_event, overwrite) if config.predict and config.predict.table else []
     out |= _queued(outcomes, config) if outcomes else _predict(config, on_event)
@@ -50,7 +51,18 @@ def run_config(config: RunConfig, on_event: OnEvent = silent, overwrite: bool = 
 
 
 def _import(step: ImportStep, on_event: OnEvent, overwrite: bool) -> SectionStore:
+    if step.add:
+        return _add(step, on_event)
     return import_section(step.section, step.he, step.source, step.part(ImportSettings), on_event, overwrite)
+
+
+def _add(step: ImportStep, on_event: OnEvent) -> SectionStore:
+    store = SectionStore.open(step.section)
+    if step.source is None:
+        raise SettingsError(f"[[import]] adds an H&E alone to {store.path.name}.", "Name the run that is added.")
+    require_no_others(step.work_mpp, False, store)
+    add_capture(store, step.source, step.he, CaptureSettings(mpp=step.mpp, name=step.name), on_event)
+    return store
 
 
 def _register(step: RegisterStep, on_event: OnEvent) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pixelgene.errors import PixelGeneError
-from napari_pixelgene.pipeline.slide import open_morphology, open_slide, require_capture
+from napari_pixelgene.pipeline.slide import of_several, open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.stages.warping import warped_pyramid
 from napari_pixelgene.store.maps import read_maps
@@ -66,8 +66,9 @@ def _drawn(store: SectionStore, name: str, he: Image, on_event: OnEvent) -> tupl
         return ()
     to_he = morphology_to_he(capture)
     if to_he is None:
+        register = f"Register it: pixelgene register {store.path.name}{of_several(store, name)}"
         text = f"The run '{name}' of {store.path.name} is not registered to the H&E yet, so its images are not drawn."
-        on_event(Note(f"{text} Register it: pixelgene register {store.path.name} --keypoints FILE", "warning"))
+        on_event(Note(f"{text} {register} --keypoints FILE", "warning"))
         return ()
     try:
         channels = open_morphology(store, capture, on_event)

@@ -11,10 +11,10 @@ from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.capture import Units
 from napari_pixelgene.elements.grid import WORK_MPP, Grid
 from napari_pixelgene.errors import StoreError
+from napari_pixelgene.pipeline.own_frame import in_own_frame, stand_in
 from napari_pixelgene.pipeline.sources.registry import source_from
 from napari_pixelgene.progress import OnEvent, silent
-from napari_pixelgene.readers.images import read_image
-from napari_pixelgene.readers.tiff import read_channels
+from napari_pixelgene.readers.images import read_image, read_picture
 from napari_pixelgene.store.captures import MORPHOLOGY, read_capture
 from napari_pixelgene.store.pyramids import read_pyramid
 from napari_pixelgene.store.references import content_hash, references, require_reference
@@ -56,8 +56,16 @@ def require_capture(store: SectionStore, name: str | None = None) -> StoredCaptu
             "Train on a section with counts and predict this one: pixelgene predict … --run RUN --from SECTION.",
         )
     if name is None and len(names) > 1:
-        raise StoreError(f"{store.path.name} has several captures: {', '.join(names)}.", "Choose one with --capture.")
+        raise StoreError(
+            f"{store.path.name} has several captures: {', '.join(names)}.",
+            "Choose one with --capture; training and scoring take sections with one capture so far.",
+        )
     return read_capture(store, name or names[0])
+
+
+def of_several(store: SectionStore, name: str) -> str:
+    """What a command needs besides, where the section has more captures than this one."""
+    return f" --capture {name}" if len(store.captures()) > 1 else ""
 
 
 def source_of(store: SectionStore, capture: StoredCapture) -> Source:
@@ -69,15 +77,36 @@ def source_of(store: SectionStore, capture: StoredCapture) -> Source:
 
 def reopen(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> Capture:
     """The run's files again, with the filters it was imported with."""
-    return replace(source_of(store, capture).read(open_slide(store), on_event), name=capture.name)
+    source, own_mpp = source_of(store, capture), capture.own_mpp
+    if own_mpp is None:
+        return replace(source.read(open_slide(store), on_event), name=capture.name)
+    image = given_image(store, capture, on_event) if MORPHOLOGY in capture.references else ()
+    read = source.read(image[0] if image else stand_in(own_mpp, capture.name), on_event)
+    has_image = capture.frame == "morphology_px"
+    return replace(in_own_frame(read, own_mpp, has_image), name=capture.name)
 
 
 def open_morphology(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> tuple[Image, ...]:
     """The run's morphology channels, lazily; where it came without, those a person gave, else none."""
-    if MORPHOLOGY in capture.references and (given := capture.stage_to_morphology) is not None:
-        path = require_reference(store, f"captures/{capture.name}/{MORPHOLOGY}")
-        return read_channels(path, float(1 / given.matrix[0, 0]), on_event)
+    if MORPHOLOGY in capture.references and capture.stage_to_morphology is not None:
+        return given_image(store, capture, on_event)
     return source_of(store, capture).morphology(on_event)
+
+
+def given_image(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> tuple[Image, ...]:
+    """The channels of the image that was given for a capture (one, where it is in colour): the file itself, or the
+    pyramid in the store where it was converted."""
+    assert capture.stage_to_morphology is not None
+    mpp = float(1 / capture.stage_to_morphology.matrix[0, 0])
+    pyramid = own_pyramid(capture.name)
+    if capture.own_mpp is not None and store.find("images", pyramid) is not None:
+        return (replace(read_pyramid(store, pyramid), mpp=mpp),)
+    return read_picture(require_reference(store, f"captures/{capture.name}/{MORPHOLOGY}"), mpp, on_event)
+
+
+def own_pyramid(name: str) -> str:
+    """What the pyramid of a capture's own image is called among the section's images."""
+    return f"{name}-own"
 
 
 def is_on_slide(capture: StoredCapture) -> bool:
@@ -106,7 +135,8 @@ def to_he_um(store: SectionStore, capture: StoredCapture, frame: str) -> Transfo
     if capture.to_he is None:
         raise StoreError(
             f"The run '{capture.name}' of {store.path.name} is not registered to the H&E yet.",
-            f"pixelgene register {store.path.name} --keypoints FILE   (or --matrix FILE)",
+            f"pixelgene register {store.path.name}{of_several(store, capture.name)} --keypoints FILE   "
+            "(or --matrix FILE)",
         )
     to_he = capture.to_he
     if to_he.source != frame:

@@ -150,7 +150,7 @@ def _inputs(store: SectionStore, capture: StoredCapture) -> dict[str, str]:
     """What a verdict rests on, named as `describing.stale` knows it."""
     transform = f"transform/{capture.name}"
     return {
-        "import": capture.fingerprint,
+        capture.import_key: capture.fingerprint,
         transform: transform_hashes(store)[transform],
         SLIDE: slide_hash(store),
         MASK: tissue_hash(store) if store.find("tissue", "mask") else "",

@@ -14,7 +14,7 @@ from napari_pixelgene.readers.ome_zarr import is_zarr, read_ome_zarr
 from napari_pixelgene.readers.openslide import COMMAND, is_mirax, is_other_slide, is_scanner_tiff, read_openslide
 from napari_pixelgene.readers.overviews import with_overviews
 from napari_pixelgene.readers.plain_image import is_plain, read_plain
-from napari_pixelgene.readers.tiff import is_tiff, read_tiff
+from napari_pixelgene.readers.tiff import is_tiff, read_channels, read_tiff
 
 # A level up to this many pixels a side may be decoded whole.
 WHOLE_PX = 4096
@@ -34,6 +34,22 @@ def read_image(path: Path, mpp: float | None = None, on_event: OnEvent = silent)
         check_file(path)
     image = _reader(path)(path, mpp, on_event)
     return image if needs_pyramid(image) else replace(image, levels=with_overviews(image.levels))
+
+
+def read_picture(path: Path, mpp: float | None = None, on_event: OnEvent = silent) -> tuple[Image, ...]:
+    """An image of any kind: one in colour as `read_image` gives it, else every channel of a TIFF on its own."""
+    path = Path(path)
+    if not is_zarr(path):
+        check_file(path)
+    try:
+        return (read_image(path, mpp, on_event),)
+    except InputError as error:
+        if is_zarr(path) or not is_tiff(path):
+            raise
+        try:
+            return read_channels(path, mpp, on_event)
+        except InputError:
+            raise error from None
 
 
 def _reader(path: Path) -> Callable[[Path, float | None, OnEvent], Image]:

@@ -35,6 +35,8 @@ from napari_pixelgene.store.section import SectionStore, make_group, open_group
 
 # The reference to an image that a person gave for a run that brings none.
 MORPHOLOGY = "morphology"
+# The record of the import that made the section; a capture that was added later has `import/NAME`.
+IMPORT = "import"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class StoredCapture:
 
     `references` holds the source's files by its keys, `source` the source as plain values. `frame` is that of the
     units or transcripts. `transcripts` is `{"rows", "filters", "frame"}` of a capture that came with transcripts, else
-    None.
+    None. `import_key` names the record of its import; `own_mpp` is there where it was added to the slide of another
+    one: µm per pixel of its own image, or of its positions.
     """
 
     name: str
@@ -60,6 +63,8 @@ class StoredCapture:
     frame: Frame
     source: Mapping[str, Any]
     facts: Mapping[str, Any]
+    import_key: str = IMPORT
+    own_mpp: float | None = None
 
     def units(self) -> Units | None:
         """All units with their counts, or None where the capture has transcripts only."""
@@ -116,6 +121,8 @@ def write_capture(
     references: Mapping[str, Reference],
     fingerprint: str = "",
     source: Mapping[str, Any] | None = None,
+    import_key: str = IMPORT,
+    own_mpp: float | None = None,
 ) -> None:
     """Publish a capture. Imported again, it keeps its keypoints and transform unless it brings its own.
 
@@ -129,7 +136,8 @@ def write_capture(
     partial = store.afresh("captures", capture.name)
     with disk_errors(partial.path):
         values = {ATTRIBUTE: dict(references), "fingerprint": fingerprint, "source": plain(source or {})}
-        write_group(partial.path, {**_attributes(capture), **values})
+        added = {"import_key": import_key, "own_mpp": own_mpp}
+        write_group(partial.path, {**_attributes(capture), **values, **added})
         put_genes(make_group(partial.path), capture.genes)
         if capture.units is not None:
             _put_units(partial.path, capture.units)
@@ -158,6 +166,8 @@ def read_capture(store: SectionStore, name: str) -> StoredCapture:
         frame=values["frame"],
         source=values["source"],
         facts=values["facts"],
+        import_key=values.get("import_key", IMPORT),
+        own_mpp=values.get("own_mpp"),
     )
 
 
