@@ -35,6 +35,11 @@ def photograph(person, name):
         person.viewer.window._qt_window.grab().save(f"{folder}/{name}.png")
 
 
+def scrolled_to(person, widget):
+    area = next(a for a in person.dock.findChildren(QScrollArea) if a.isAncestorOf(widget))
+    area.ensureWidgetVisible(widget)
+
+
 def turned(degrees, mirrored):
     """µm (x, y) to a canvas turned clockwise on the screen after it was mirrored, written out by hand."""
     a = np.deg2rad(degrees)
@@ -495,5 +500,5 @@ def test_the_dock_is_narrow_and_reads_on_both_themes(person, section, truth, mon
             for row in (controls.turns, controls.contrast, controls.look):
                 assert row.width() <= person.dock.width() and row.minimumSizeHint().width() <= 308
             photograph(person, f"dock-{theme}-{width}")
-            person.dock.findChildren(QScrollArea)[2].ensureWidgetVisible(controls.run)
+            scrolled_to(person, controls.run)
             photograph(person, f"dock-{theme}-{width}-below")

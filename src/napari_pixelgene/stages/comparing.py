@@ -31,8 +31,8 @@ class Checkers:
 
     def shown(self, x_um: FloatArray, y_um: FloatArray) -> BoolArray:
         """The squares that show."""
-        across, down = (np.floor(places / self.side_um).astype(np.int64) for places in (x_um, y_um))
-        return np.asarray((down[:, None] + across) % 2 == 0)
+        across, down = (np.floor(places / self.side_um) % 2 == 0 for places in (x_um, y_um))
+        return np.asarray(down[:, None] == across)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,7 @@ class MaskedLevel(RegionView):
         shown = self._mask.shown(x_um, y_um)
         if self._coloured:
             return np.concatenate([pixels, np.where(shown, 255, 0).astype(np.uint8)[..., None]], axis=-1)
-        out = pixels.astype(np.float32)
-        out[~shown] = np.nan
-        return out
+        return np.asarray(np.where(shown, pixels, np.float32(np.nan)), dtype=np.float32)
 
 
 def masked(image: Image, mask: Mask) -> Image:

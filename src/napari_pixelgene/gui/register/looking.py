@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.gui.register.dock import RegisterDock
 
 # Seen on pink, on white and on black, told apart by the colour-blind.
-_GRID, _LINE, _ARROW, _OUT = "#0a84d6", "#ffd400", "#0a84d6", "#ff8c1a"
+_GRID, _LINE, _ARROW, _OUT = "#0a84d6", "#ffd400", "#1470ff", "#ff8c1a"
 _NUCLEI = "nuclei"
 
 
@@ -28,7 +28,7 @@ class Looking:
     def __init__(self, dock: RegisterDock) -> None:
         self.dock = dock
         session = dock.session
-        self.arrows, self.grid = Lines(session, "residuals", 4.0, "arrow"), Lines(session, "grid", 1.5)
+        self.arrows, self.grid = Lines(session, "residuals", 8.0, "arrow"), Lines(session, "grid", 1.5)
         self.edge = Lines(session, "swipe", 3.0)
         self.lines = [self.arrows, self.grid, self.edge]
         self.swipe = Swipe(session.viewer, self._swiped, lambda xy: dock.views.ring_at(xy))
