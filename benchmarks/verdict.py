@@ -115,13 +115,15 @@ def fitted(pair: SimulatedPair, tissue: Tissue, rng: np.random.Generator) -> tup
     wrong = int(rng.choice([0, 0, 0, 1, 2])) if count > 5 else 0
     noisy = fixed + rng.normal(0, click_um, fixed.shape) / pair.settings.he_mpp
     noisy[:wrong] += rng.normal(0, 60, (wrong, 2)) / pair.settings.he_mpp
-    if rng.uniform() < 0.1:  # every nucleus taken for its neighbour
+    shared = rng.uniform() < 0.1
+    if shared:  # every nucleus taken for its neighbour: no pair contradicts another
         noisy += rng.normal(0, 12, 2) / pair.settings.he_mpp
     kind = str(rng.choice(["auto", "auto", "similarity", "affine", "homography", "spline"]))
     settings = RegistrationSettings.make({"kind": kind, "allow_mirror": True, "threshold_um": max(15.0, 4 * click_um)})
     keypoints = Keypoints(moving, noisy)
     found = register(keypoints, settings, pair.settings.he_mpp, MORPHOLOGY_MPP)
     words = f"{count} pairs{' in a corner' if corner else ''}, {wrong} wrong, clicked to {click_um:.1f} µm, {kind}"
+    words += ", all shifted alike" if shared else ""
     return words, found.transform, keypoints
 
 

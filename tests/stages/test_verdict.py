@@ -67,6 +67,9 @@ def test_one_bad_region_is_looked_at_and_named_first() -> None:
     verdict = judge(seen(shift), GOOD_PAIRS)
     assert verdict.level == "look here" and verdict.numbers["median_error_um"] == pytest.approx(1.0)
     assert verdict.worst[0].xy_um == tuple(PLACES[-1]) and verdict.worst[0].error_um == pytest.approx(23.0)
+    assert "at most 23.0 µm, at x 1100, y 700 µm" in verdict.sentence
+    at = np.array([place.xy_um for place in verdict.worst])
+    assert len(at) == 4 and np.linalg.norm(at[:, None] - at[None], axis=2)[np.triu_indices(4, 1)].min() > 300
     assert any("4 of 24 places nuclei lie more than 10 µm apart" in reason for reason in verdict.reasons)
 
 
@@ -109,7 +112,10 @@ def test_pairs_alone() -> None:
     """Without an image: good when they leave little open, and it is said that nothing else was heard."""
     blind = replace(without(seen((0.0, 0.0)), slice(None), UNKNOWN), searched_um=0.0)
     verdict = judge(blind, GOOD_PAIRS)
-    assert (verdict.level, verdict.basis) == ("good", "pairs") and "judged by 12 pairs alone" in verdict.sentence
+    assert (verdict.level, verdict.basis) == ("good", "pairs")
+    assert verdict.sentence.startswith(
+        "Good, as far as pairs can tell: judged by 12 pairs alone, since there is no image"
+    )
     assert any("share" in reason for reason in verdict.reasons)
     assert judge(replace(blind, doubt_um=np.full(24, 8.0)), GOOD_PAIRS).level == "look here"
     assert judge(replace(blind, doubt_um=np.full(24, 40.0)), GOOD_PAIRS).level == "do not use"

@@ -31,7 +31,8 @@ _MOST_UNLIKE = 0.15
 _FORETELLING = 6
 # Pairs alone: so few cannot be called good, and this share of what they leave over may be tissue that is bent.
 _FEW_PAIRS, _BENT_SHARE = 6, 0.35
-_WORST_PLACES = 4
+# So many places to look at first, this many spacings apart at least.
+_WORST_PLACES, _APART = 4, 1.8
 # A square of the lattice that is less full of tissue than this has no place of its own.
 _LEAST_FILLED = 0.4
 # Places nearer to one another than this would compare the same nuclei.
@@ -162,7 +163,8 @@ class _Judge:
         level = self.level(basis, median, ninth)
         numbers = self.numbers(median, ninth)
         worst = tuple(self.worst(error))
-        sentence = f"{level.capitalize()}: {self.because(basis, median, ninth)}"
+        hedge = ", as far as pairs can tell" if (level, basis) == ("good", "pairs") else ""
+        sentence = f"{level.capitalize()}{hedge}: {self.because(basis, median, ninth)}"
         return Verdict(level, basis, sentence, tuple(self.reasons(basis, error)), numbers, worst, self.map)
 
     def off_tissue(self) -> Verdict:
@@ -220,13 +222,20 @@ class _Judge:
         if basis == "nuclei":
             return (
                 f"nuclei of both images lie {median:.1f} µm apart (median over the tissue; nine tenths of it within"
-                f" {ninth:.1f} µm), seen at {int(self.map.seen.sum())} of {len(self.map)} places{self.said_by_pairs()}."
+                f" {ninth:.1f} µm), seen at {int(self.map.seen.sum())} of {len(self.map)} places,"
+                f" {self.at_most()}{self.said_by_pairs()}."
             )
         why = self.missing()
         return (
             f"judged by {self.pairs.trusted} pairs alone, since {why}, the error is at most about {median:.1f} µm"
             f" (median over the tissue; {ninth:.1f} µm for nine tenths of it){self.said_by_pairs()}."
         )
+
+    def at_most(self) -> str:
+        """The largest shift and its place."""
+        row = int(np.nanargmax(self.map.distance_um))
+        x, y = self.map.place_um[row]
+        return f"at most {self.map.distance_um[row]:.1f} µm, at x {x:.0f}, y {y:.0f} µm"
 
     def said_by_pairs(self) -> str:
         """The held-out error, where there is one."""
@@ -312,21 +321,42 @@ class _Judge:
         return out
 
     def worst(self, error: FloatArray) -> list[WorstPlace]:
-        """Where to look first: the largest shifts, then nuclei that do not agree, then what the pairs leave open."""
+        """Where to look first, apart from one another: far off, unlike, open; then any, worst first."""
+        found, limit = self.map, self.settings.local_um
+        seen, open_um = found.distance_um, np.where(found.seen | found.unlike, np.nan, found.doubt_um)
         kinds = (
-            (self.map.seen, self.map.distance_um, "nuclei lie {:.1f} µm apart"),
-            (self.map.unlike, np.nan_to_num(error, nan=0.0), "nuclei do not agree"),
-            (~self.map.seen & ~self.map.unlike, self.map.doubt_um, "nothing to compare; open by {:.1f} µm"),
+            (
+                np.where(seen > limit, seen, np.nan),
+                "nuclei lie {:.1f} µm apart",
+                _WORST_PLACES - int(found.unlike.any()),
+            ),
+            (np.where(found.unlike, np.nan_to_num(error), np.nan), "nuclei do not agree", _WORST_PLACES),
+            (
+                np.where(open_um > limit, open_um, np.nan),
+                "nothing to compare; pairs leave {:.1f} µm open",
+                _WORST_PLACES,
+            ),
+            (seen, "nuclei lie {:.1f} µm apart", _WORST_PLACES),
         )
+        rows: list[int] = []
         out: list[WorstPlace] = []
-        for n, (mask, value, words) in enumerate(kinds):
-            rows = np.flatnonzero(mask & np.isfinite(value))
-            rows = rows[np.argsort(-value[rows], kind="stable")]
-            for row in rows[: max(1, (_WORST_PLACES - len(out)) - (1 if n == 0 and self.map.unlike.any() else 0))]:
-                measured = float(value[row]) if n == 0 else float("nan")
-                x, y = (float(v) for v in self.map.place_um[row])
-                out.append(WorstPlace((x, y), measured, words.format(value[row])))
-        return out[:_WORST_PLACES]
+        for value, words, most in kinds:
+            for row in self.apart(rows, value, most):
+                x, y = (float(v) for v in found.place_um[row])
+                out.append(WorstPlace((x, y), float(seen[row]), words.format(value[row])))
+        return out
+
+    def apart(self, chosen: list[int], value: FloatArray, most: int) -> list[int]:
+        """More rows for `chosen`, which grows to `most`: largest values first, none beside one that is chosen."""
+        new: list[int] = []
+        for row in np.argsort(-np.nan_to_num(value, nan=-1.0), kind="stable"):
+            away = np.linalg.norm(self.map.place_um[chosen] - self.map.place_um[row], axis=1)
+            if len(chosen) >= most or not np.isfinite(value[row]):
+                break
+            if away.min(initial=np.inf) > _APART * self.map.spacing_um:
+                chosen.append(int(row))
+                new.append(int(row))
+        return new
 
 
 def _percentiles(values: FloatArray) -> tuple[float, float]:
