@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QScrollArea
 
 from napari_pixelgene.elements.alignment import Keypoints
+from napari_pixelgene.elements.image import Image
 from napari_pixelgene.gui.layers import KEY
+from napari_pixelgene.gui.register.work import Work
 from register_person import LEFT, MORPHOLOGY_MPP, MPP, PLACES, bring, holder_of, registered, write_json, xy
 
 SHIFT, NONE = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.NoModifier
@@ -502,3 +505,41 @@ def test_the_dock_is_narrow_and_reads_on_both_themes(person, section, truth, mon
             photograph(person, f"dock-{theme}-{width}")
             scrolled_to(person, controls.run)
             photograph(person, f"dock-{theme}-{width}-below")
+
+
+def test_an_image_with_colours_of_its_own_lies_half_clear_and_is_compared(
+    person, section, truth, monkeypatch, tmp_path
+):
+    """Another H&E as the moving image: no black frame around it, squares and line as for one channel."""
+    registered(person, section, truth, monkeypatch, tmp_path)
+    dock, work = person.dock, person.dock.work
+    person.viewer.layers.remove(person.session.layer("morphology"))
+    grey = [np.asarray(level[...]).astype(float) for level in work.moving.channels[0].levels]
+    bright = [np.clip(255 - level / grey[0].max() * 200, 1, 255).astype(np.uint8) for level in grey]
+    other = Image(tuple(np.stack([b, b // 2 + 60, b], axis=-1) for b in bright), MORPHOLOGY_MPP, None, "other H&E")
+    dock._take(Work(work.he, replace(work.moving, channels=(other,)), work.draft, work.standing))
+    layer = person.session.layer("morphology")
+    assert (
+        layer.rgb
+        and layer.opacity == 0.5
+        and dock.controls.blend.value() == 50
+        and not dock.controls.contrast.low.isEnabled()
+    )
+    whole = np.asarray(layer.data[0][...])
+    reach = np.asarray(work.he.levels[0].shape[:2])
+    rows, columns = np.indices(reach)
+    back = truth.inverse().apply(np.stack([columns + 0.5, rows + 0.5], axis=-1).reshape(-1, 2)).reshape(*reach, 2)
+    size = np.array(other.yx_shape[::-1])
+    within = ((back > 3) & (back < size - 3)).all(axis=-1)
+    without = ((back < -3) | (back > size + 3)).any(axis=-1)
+    assert (whole[within][:, 3] == 255).all() and without.any() and (whole[without][:, 3] == 0).all()
+    person.key("fixed", Qt.Key.Key_C)
+    squares = np.asarray(layer.data[0][...])[..., 3]
+    assert person.session.layer("morphology") is layer and (squares[within] == 0).any()
+    photograph(person, "colours")
+    assert layer.opacity == 1 and dock.controls.blend.value() == 100  # two images side by side, not one through another
+    person.key("fixed", Qt.Key.Key_C)
+    assert layer.opacity == 0.5
+    np.testing.assert_array_equal(np.asarray(layer.data[0][...]), whole)
+    person.key("fixed", Qt.Key.Key_X)
+    assert layer.rgb and layer.visible and person.session.layer("nuclei").visible

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_pixelgene.elements.image import Image
-from napari_pixelgene.stages.comparing import Beyond, Checkers, Mask, masked
+from napari_pixelgene.stages.comparing import Beyond, Checkers, Everywhere, Mask, masked
 
 MPP = 0.4
 
@@ -52,9 +52,15 @@ def test_the_same_places_show_at_every_level(mask: Mask, level: int) -> None:
 
 def test_colours_become_clear_where_they_are_hidden() -> None:
     image = pyramid(colours=True)
+    image.levels[0][31, 40] = 0  # as where a drawn image does not reach
     pixels = np.asarray(masked(image, Checkers(9.0)).levels[0][10:60, 20:90])
     assert pixels.shape == (50, 70, 4) and pixels.dtype == np.uint8
     y, x = (p[10:60, 20:90] for p in places(image, 0))
-    np.testing.assert_array_equal(pixels[..., 3] == 255, (x // 9 + y // 9) % 2 == 0)
+    wanted = (x // 9 + y // 9) % 2 == 0
+    assert wanted[21, 20]
+    wanted[21, 20] = False
+    np.testing.assert_array_equal(pixels[..., 3] == 255, wanted)
+    whole = np.asarray(masked(image, Everywhere()).levels[0][...])[..., 3]
+    assert whole[31, 40] == 0 and (whole == 0).sum() == 1
     assert set(np.unique(pixels[..., 3])) == {0, 255}
     np.testing.assert_array_equal(pixels[..., :3], np.asarray(image.levels[0])[10:60, 20:90])

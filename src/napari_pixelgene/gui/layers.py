@@ -15,6 +15,7 @@ from napari_pixelgene.elements.arrays import Array, BoolArray, LazyArray
 from napari_pixelgene.elements.expression import FILTERED, MEASURED, NEVER_MEASURED, Expression
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.elements.views import RegionView
+from napari_pixelgene.stages.comparing import Everywhere, masked
 
 LayerData = tuple[Any, dict[str, Any], str]
 Role = Literal["he", "morphology", "map", "measured", "tissue", "region"]
@@ -22,6 +23,7 @@ Role = Literal["he", "morphology", "map", "measured", "tissue", "region"]
 # Where a layer's metadata says what it shows, so that docks find it again.
 KEY = "napari_pixelgene"
 MAP_OPACITY = 0.65
+RGB_OPACITY = 0.5
 # A fluorescence image is dark nearly everywhere: the median is its background, the brightest specks are dirt.
 PERCENTILES = (50.0, 99.8)
 _STATES = {NEVER_MEASURED: "never measured", FILTERED: "filtered out", MEASURED: "measured"}
@@ -74,7 +76,15 @@ def morphology_layer(image: Image, section: Path, capture: str, visible: bool = 
 
     Contrast is taken from the coarsest level. No signal is white, signal blue, and the darker of it and the H&E
     shows: the slide stays visible, nuclei that do not meet stand out, and nothing takes on a colour of the map.
+    An image with colours of its own (another H&E) lies on the slide half clear.
     """
+    name = f"{image.name or 'morphology'} → H&E"
+    says = _placed(name, image.require_mpp(), "morphology", section, capture=capture, channel=image.name)
+    if image.is_rgb:
+        if image.levels[0].shape[2] == 3:
+            image = masked(image, Everywhere())
+        colours = {"rgb": True, "blending": "translucent_no_depth", "opacity": RGB_OPACITY, "visible": visible}
+        return list(image.levels), says | colours, "image"
     look = {
         "rgb": False,
         "contrast_limits": percentile_limits(np.asarray(image.levels[-1])),
@@ -82,8 +92,6 @@ def morphology_layer(image: Image, section: Path, capture: str, visible: bool = 
         "blending": "minimum",
         "visible": visible,
     }
-    name = f"{image.name or 'morphology'} → H&E"
-    says = _placed(name, image.require_mpp(), "morphology", section, capture=capture, channel=image.name)
     return list(image.levels), says | look, "image"
 
 

@@ -48,10 +48,19 @@ class Beyond:
         return np.asarray(both >= self.at_um)
 
 
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """All of it."""
+
+    def shown(self, x_um: FloatArray, y_um: FloatArray) -> BoolArray:
+        """Every place."""
+        return np.ones((len(y_um), len(x_um)), dtype=bool)
+
+
 class MaskedLevel(RegionView):
     """A level (rows, columns) as float32, NaN where `mask` hides it; or (rows, columns, 3) as RGBA uint8.
 
-    `pixel_um` (row, column) is the size of its pixels; the first pixel's corner is at 0.
+    In colours pure black is clear as well: a drawn image has it where it does not reach. `pixel_um` (row, column) is the size of its pixels; the first pixel's corner is at 0.
     """
 
     def __init__(self, source: LazyArray, mask: Mask, pixel_um: tuple[float, float]) -> None:
@@ -72,7 +81,8 @@ class MaskedLevel(RegionView):
         )
         shown = self._mask.shown(x_um, y_um)
         if self._coloured:
-            return np.concatenate([pixels, np.where(shown, 255, 0).astype(np.uint8)[..., None]], axis=-1)
+            alpha = np.where(shown & pixels.any(axis=-1), 255, 0).astype(np.uint8)
+            return np.concatenate([pixels, alpha[..., None]], axis=-1)
         return np.asarray(np.where(shown, pixels, np.float32(np.nan)), dtype=np.float32)
 
 

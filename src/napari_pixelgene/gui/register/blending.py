@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QSignalBlocker, QTimer
 
 from napari_pixelgene.gui.faults import guarded
 
@@ -31,6 +31,13 @@ class Blending:
         """How strongly the moving image shows."""
         guarded(lambda dock: dock.overlay.fade(percent / 100))(self.dock)
         self.dock.views.raise_rings()
+
+    def reflect(self) -> None:
+        """The slider stands where the overlay is."""
+        layer = self.dock.overlay.layer()
+        if layer is not None:
+            with QSignalBlocker(self.dock.controls.blend):
+                self.dock.controls.blend.setValue(round(100 * layer.opacity))
 
     def show(self, visible: bool) -> None:
         """Show the moving image on the H&E, or hide it."""

@@ -173,7 +173,7 @@ class RegisterDock(Dock):
         self.views.take(work, channel, {"role": "keypoints", "section": str(self.session.require().path)})
         self.overlay.take(work, channel)
         self.controls.list_channels(work, channel, movable(self.session.require()))
-        self._show_channel(channel)
+        self.looking.show_channel(channel)
         self._edited()
 
     def _leave(self) -> None:
@@ -206,15 +206,8 @@ class RegisterDock(Dock):
             return
         self.overlay.choose(channel)
         self.views.show_channel(channel)
-        self._show_channel(channel)
+        self.looking.show_channel(channel)
         self._draw()
-
-    def _show_channel(self, channel: int) -> None:
-        """How the channel is looked at."""
-        assert self.work is not None
-        image = self.work.moving.channels[channel]
-        self.controls.contrast.show_percent(self.contrasts.of(self.work.moving.capture, image), image.is_rgb)
-        self.controls.turns.show_turn(self.views.turns["moving"])
 
     def set_picking(self, on_: bool) -> None:
         """Whether clicks count."""

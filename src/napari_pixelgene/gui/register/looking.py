@@ -65,6 +65,14 @@ class Looking:
 
     # Contrast
 
+    def show_channel(self, channel: int) -> None:
+        """Another channel: how it is looked at."""
+        dock = self.dock
+        assert dock.work is not None
+        image = dock.work.moving.channels[channel]
+        dock.controls.contrast.show_percent(dock.contrasts.of(dock.work.moving.capture, image), image.is_rgb)
+        dock.controls.turns.show_turn(dock.views.turns["moving"])
+
     def percent(self) -> None:
         """The two percentiles of the channel that is shown."""
         dock = self.dock
@@ -87,6 +95,7 @@ class Looking:
         look = self.dock.controls.look
         mask = Checkers(look.side.value()) if look.checkers.isChecked() else self.swipe.line
         guarded(lambda dock: dock.overlay.mask(mask))(self.dock)
+        self.dock.blending.reflect()
         self.dock.views.raise_rings()
 
     def swiped(self, on: bool) -> None:
@@ -103,6 +112,7 @@ class Looking:
         if self.dock.work is None:
             return
         self.dock.overlay.mask(line)
+        self.dock.blending.reflect()
         self.edge.show(self.swipe.ends(self.dock.work.he.size_um), _LINE, "swipe line")
         self.dock.views.raise_rings()
 
@@ -123,6 +133,7 @@ class Looking:
             colours = [_OUT if out else _ARROW for out in arrows.out]
             self.arrows.show(arrows.vectors, colours, f"residuals × {arrows.scale:g}")
         look.say(arrows, grid)
+        self.dock.blending.reflect()
         self.dock.views.raise_rings()
 
     def nuclei(self, on: bool) -> None:

@@ -8,11 +8,11 @@ from napari.utils import Colormap
 
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.image import Image
-from napari_pixelgene.gui.layers import KEY, morphology_layer
+from napari_pixelgene.gui.layers import KEY, RGB_OPACITY, morphology_layer
 from napari_pixelgene.gui.register.contrast import Contrasts
 from napari_pixelgene.gui.register.work import Work
 from napari_pixelgene.gui.session import Session
-from napari_pixelgene.stages.comparing import Mask, masked
+from napari_pixelgene.stages.comparing import Everywhere, Mask, masked
 from napari_pixelgene.stages.warping import warped_pyramid
 
 ROLE = "morphology"
@@ -137,6 +137,8 @@ class Overlay:
         """Colours and blending of ours; colours that a person chose stay."""
         if layer.rgb:
             layer.blending = "translucent_no_depth"
+            if not self._faded:  # squares and line part two images; else one is seen through the other
+                layer.opacity = RGB_OPACITY if self._mask is None else 1.0
             return
         mixed = "additive" if self._beside_nuclei else "translucent_no_depth" if self._faded else "minimum"
         layer.blending = mixed if self._mask is None else "translucent_no_depth"
@@ -167,7 +169,8 @@ class Overlay:
             drawn_by = self.work.moving.drawn_by(transform)
             self._warps[channel.name] = warped_pyramid(channel, drawn_by, he.yx_shape, he.require_mpp())
         warped = self._warps[channel.name]
-        return warped if self._mask is None else masked(warped, self._mask)
+        mask = self._mask or (Everywhere() if warped.is_rgb else None)
+        return warped if mask is None else masked(warped, mask)
 
     def _channel(self) -> Image:
         assert self.work is not None
