@@ -62,7 +62,7 @@ def test_added_and_registered_from_the_shell(tmp_path: Path) -> None:
     keypoints = ("register", "M.section.zarr", "--keypoints", "own.txt", "mother.txt")
     assert_told(pixelgene(*keypoints, cwd=tmp_path), "several captures: D1, D2", "--capture")
     done = pixelgene(*keypoints, "--capture", "D1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and "--capture D2" in done.stdout, done.stderr
     store = SectionStore.open(tmp_path / "M.section.zarr")
     np.testing.assert_allclose(units_in_um(store, read_capture(store, "D1")).xy, [900, 640] - made.spots()[1])
     told = json.loads(pixelgene("info", "M.section.zarr", "--json", cwd=tmp_path).stdout)

@@ -12,9 +12,12 @@ from napari_pixelgene.cli.options import Listener, SectionPath, default, of, ope
 from napari_pixelgene.elements.alignment import Registration
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix, text_keypoints
+from napari_pixelgene.pipeline.drafting import default_settings
+from napari_pixelgene.pipeline.slide import is_placed, require_capture
 from napari_pixelgene.progress import Note
 from napari_pixelgene.readers.alignments import Direction
 from napari_pixelgene.stages.registration import RegistrationSettings
+from napari_pixelgene.store.captures import read_capture
 
 if TYPE_CHECKING:
     from napari_pixelgene.cli.terminal import Terminal
@@ -71,15 +74,22 @@ class Given:
 class Fitted:
     """How pairs become a transform."""
 
-    kind: Annotated[Kind, of(RegistrationSettings, "kind")] = "auto"
+    kind: Annotated[
+        Kind | None,
+        Parameter(
+            help="Kind of transform; auto takes the simplest that the pairs support. Left out it is auto, or rigid for "
+            "a run without an image whose scale is known from its spots' pitch.",
+            negative="",
+        ),
+    ] = None
     threshold_um: Annotated[float, of(RegistrationSettings, "threshold_um")] = default(
         RegistrationSettings, "threshold_um"
     )
     allow_mirror: Annotated[bool, of(RegistrationSettings, "allow_mirror", negative="")] = False
 
-    def settings(self) -> RegistrationSettings:
-        """As the pipeline takes them."""
-        values = {"kind": self.kind, "threshold_um": self.threshold_um, "allow_mirror": self.allow_mirror}
+    def settings(self, usual: RegistrationSettings) -> RegistrationSettings:
+        """As the pipeline takes them; `usual` are those of the run."""
+        values = {"kind": self.kind or usual.kind, "threshold_um": self.threshold_um, "allow_mirror": self.allow_mirror}
         return RegistrationSettings.make(values)
 
 
@@ -98,7 +108,7 @@ def register(
     given.check(report)
     store = open_section(section)
     values: dict[str, Any] = {}
-    text, following = "", "" if given.rough else f"Next: pixelgene fit --train {section} --run RUN"
+    text = ""
     if given.rough:
         values, text = _roughly(store, section, capture, terminal)
     elif given.matrix is not None:
@@ -107,13 +117,25 @@ def register(
     elif given.keypoints:
         first, *second = given.keypoints
         pairs = text_keypoints(store, first, second[0], given.levels, capture) if second else first
-        found = register_keypoints(store, pairs, fitted.settings(), capture, terminal)
+        found = register_keypoints(store, pairs, _settings(store, fitted, capture), capture, terminal)
         values, text = summary(found), told(found)
+    following = "" if given.rough else _following(store, section)
     if report is not None:
         judged = _judged(store, report, capture, terminal)
         values, text = {**values, **judged}, f"{text} {judged['sentence']} The page is {report}."
         following = following if judged["verdict"] == "good" else "Next: see its worst places in the Register dock."
     terminal.result(values, f"{text} {following}".strip())
+
+
+def _settings(store: SectionStore, fitted: Fitted, capture: str | None) -> RegistrationSettings:
+    return fitted.settings(default_settings(require_capture(store, capture)))
+
+
+def _following(store: SectionStore, section: Path) -> str:
+    waiting = [name for name in store.captures() if not is_placed(read_capture(store, name))]
+    if waiting:
+        return f"Next: pixelgene register {section} --capture {waiting[0]} --keypoints FILE"
+    return f"Next: pixelgene fit --train {section} --run RUN" if len(store.captures()) == 1 else ""
 
 
 def _judged(store: SectionStore, report: Path, capture: str | None, terminal: Terminal) -> dict[str, Any]:
@@ -133,7 +155,6 @@ def _judged(store: SectionStore, report: Path, capture: str | None, terminal: Te
 def _roughly(store: SectionStore, section: Path, capture: str | None, terminal: Terminal) -> tuple[dict[str, Any], str]:
     """A rough placement, stored; where it is in doubt that is a warning."""
     from napari_pixelgene.pipeline.rough import keep_rough, rough_alignment
-    from napari_pixelgene.pipeline.slide import require_capture
 
     name = require_capture(store, capture).name
     found = rough_alignment(store, name, terminal)

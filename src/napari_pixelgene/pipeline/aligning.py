@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Registration, Transform
 from napari_pixelgene.errors import RegistrationError, StoreError
+from napari_pixelgene.pipeline.drafting import default_settings
 from napari_pixelgene.pipeline.slide import is_on_slide, open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.alignments import (
@@ -46,11 +47,12 @@ def register_keypoints(
 ) -> Registration:
     """Fit the capture's transform to the H&E from pairs, and store pairs and transform.
 
-    Pairs in two text files are read with `text_keypoints` first.
+    Pairs in two text files are read with `text_keypoints` first. Without settings a capture without an image, whose
+    scale is known from its spots' pitch, is only turned and shifted (`rigid`).
     """
     start = time.monotonic()
-    settings = settings or RegistrationSettings()
     found = _require_run(store, capture)
+    settings = settings or default_settings(found)
     pairs = _keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
     source = keypoints if isinstance(keypoints, Path) else None
     with _named(source):

@@ -267,6 +267,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     table: dict[str, Any] = value.model_dump(mode="json", exclude_none=True)
+    if isinstance(value, RegisterStep) and "kind" not in value.model_fields_set:
+        del table["kind"]  # it depends on the capture
     return {**table, **table.pop("source", {})} if isinstance(value, ImportStep) else table
 
 

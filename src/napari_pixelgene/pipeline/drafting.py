@@ -17,6 +17,7 @@ from napari_pixelgene.readers.alignments import Direction, read_alignment, read_
 from napari_pixelgene.stages.registration import STAGE, RegistrationSettings
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.alignments import ALIGNMENT, write_alignment
+from napari_pixelgene.store.captures import read_capture
 
 if TYPE_CHECKING:
     from napari_pixelgene.store.captures import StoredCapture
@@ -51,7 +52,22 @@ def unregister(store: SectionStore, capture: str) -> None:
 
 def chosen_settings(store: SectionStore, capture: str) -> RegistrationSettings:
     """How the capture was registered last, or the defaults."""
-    return RegistrationSettings.make(provenance.records(store).get(f"{STAGE}/{capture}", {}).get("settings", {}))
+    chosen = provenance.records(store).get(f"{STAGE}/{capture}", {}).get("settings", {})
+    return RegistrationSettings.make(chosen) if chosen else default_settings(read_capture(store, capture))
+
+
+def default_settings(capture: StoredCapture) -> RegistrationSettings:
+    """Rigid where the scale is known beforehand, else what the pairs support."""
+    return RegistrationSettings(kind="rigid" if scale_known_from(capture) else "auto")
+
+
+def scale_known_from(capture: StoredCapture) -> str:
+    """What the scale of a capture without an image is known from, in words; empty where it is not: its µm are as
+    good as the distance of its spots or bins, which the import held against their size."""
+    footprint = capture.footprint()
+    if capture.frame != "stage_um" or capture.stage_to_morphology is not None or footprint is None:
+        return ""
+    return {"disk": "the spots' pitch", "square": "the bins' side", "point": ""}[footprint.shape]
 
 
 def read_file(

@@ -16,6 +16,8 @@ from napari_pixelgene.arithmetic.density import density
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.errors import PixelGeneError, RegistrationError
+from napari_pixelgene.pipeline.drafting import scale_known_from
+from napari_pixelgene.pipeline.looks import UnitsDrawn
 from napari_pixelgene.pipeline.slide import is_on_slide, open_morphology, reopen, require_capture
 from napari_pixelgene.pipeline.sources.registry import source_from
 from napari_pixelgene.progress import Note, OnEvent, silent
@@ -39,7 +41,8 @@ class Moving:
     """The image that moves: lazy channels, the frame of its keypoints, and where its pixels lie in that frame.
 
     `um_per_unit` is µm per unit of `frame`; `picture_to_frame` (3, 3) takes level-0 pixels of a channel to `frame`.
-    `capture_to_frame` takes the capture's other frame to this one, where it is known.
+    `between` leads between the capture's two frames, where it is known. `known_scale` says in words what the scale is
+    known from, empty where it is not; `drawn` draws the looks of a capture that is shown by its units.
     """
 
     capture: str
@@ -49,6 +52,16 @@ class Moving:
     um_per_unit: float
     picture_to_frame: FloatArray
     between: Transform | None = None
+    known_scale: str = ""
+    drawn: UnitsDrawn | None = None
+
+    def with_gene(self, symbol: str) -> Moving:
+        """The same with one more channel that shows a gene. Raises SettingsError where it was not measured."""
+        if self.drawn is None:
+            raise RegistrationError(f"'{self.capture}' is not shown by its units.", "Register it by its image.")
+        image = self.drawn.gene(symbol)
+        others = tuple(channel for channel in self.channels if channel.name != image.name)
+        return replace(self, channels=(*others, image))
 
     def drawn_by(self, transform: Transform) -> Transform:
         """From a channel's level-0 pixels to the H&E, for a transform from the moving frame."""
@@ -111,7 +124,10 @@ def open_moving(store: SectionStore, name: str, on_event: OnEvent = silent) -> M
     image, origin = _picture(store, capture, on_event)
     pixel = image.require_mpp()
     place = np.array([[pixel, 0, origin[0]], [0, pixel, origin[1]], [0, 0, 1.0]])
-    return Moving(name, title, (image,), frame, 1.0, place, capture.stage_to_morphology)
+    drawn = UnitsDrawn(store, capture, pixel, origin, image.yx_shape) if capture.units_count else None
+    channels = (image,) if drawn is None else (image, drawn.clusters())
+    between, known = capture.stage_to_morphology, scale_known_from(capture)
+    return Moving(name, title, channels, frame, 1.0, place, between, known, drawn)
 
 
 def _channels(store: SectionStore, capture: StoredCapture, on_event: OnEvent) -> tuple[Image, ...]:

@@ -9,12 +9,14 @@ from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture, require_no_others
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
 from napari_pixelgene.pipeline.config import ImportStep, RegisterStep, RunConfig, TissueStep, to_toml
+from napari_pixelgene.pipeline.drafting import default_settings
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.judging import evaluate, judge_run, write_metrics
 from napari_pixelgene.pipeline.kept_scores import kept_scores
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
 from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
 from napari_pixelgene.pipeline.queueing import Outcome, queued_imports, require_all_done, run_queue
+from napari_pixelgene.pipeline.slide import require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.stages.evaluation import EvaluationSettings
 from napari_pixelgene.stages.features import FeatureSettings
@@ -73,7 +75,10 @@ def _register(step: RegisterStep, on_event: OnEvent) -> None:
     if step.matrix is not None:
         register_matrix(store, step.matrix, step.capture, step.direction, on_event)
     elif step.keypoints is not None:
-        register_keypoints(store, step.keypoints, step.part(RegistrationSettings), step.capture, on_event)
+        settings = step.part(RegistrationSettings)
+        if "kind" not in step.model_fields_set:
+            settings = settings.replace(kind=default_settings(require_capture(store, step.capture)).kind)
+        register_keypoints(store, step.keypoints, settings, step.capture, on_event)
 
 
 def _tissue(step: TissueStep, on_event: OnEvent) -> None:
