@@ -36,6 +36,7 @@ _COMMANDS = (
     (_WHOLE, "demo", "demo:demo", "Simulate a small slide and do the whole flow on it."),
     (_WHOLE, "simulate", "simulate:simulate", "Write a synthetic slide and its Xenium run, with known truth."),
     (_AROUND, "info", "info:info", "Tell what is in a section and what is stale."),
+    (_AROUND, "export", "export:export", "Write transcripts, cells or outlines with their places on the H&E."),
     (_AROUND, "relink", "relink:relink", "Tell a section where its files have moved to."),
     (_AROUND, "models", "models:models", "List the models and encoders, and their settings."),
     (_AROUND, "doctor", "doctor:doctor", "Tell what works on this machine, what is missing, and how to mend it."),
