@@ -144,3 +144,20 @@ def test_the_page_and_a_stopped_one(store: SectionStore, tmp_path: Path, small_r
     assert verdict.sentence.split(";")[0] in text and text.count("<img") == 3 and "http" not in text
     for kind in ("translation", "rigid", "similarity", "affine", "homography"):
         assert f">{kind}</td>" in text
+
+
+def test_a_run_without_an_image_is_judged_by_its_pairs(
+    store: SectionStore, tmp_path: Path, small_run: SimulatedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with spots only: the places are those under its units, and the page says what it was judged by."""
+    monkeypatch.setattr("napari_pixelgene.pipeline.verdict.open_morphology", lambda *_: ())
+    register_keypoints(store, small_run.keypoints)
+    if store.find("captures", store.captures()[0], "verdict") is not None:
+        store.remove("captures", store.captures()[0], "verdict")
+    page = tmp_path / "qc.html"
+    verdict = registration_report(store, page)
+    assert verdict.basis == "pairs" and "11 pairs alone, since there is no image" in verdict.sentence
+    assert verdict.numbers["places_seen"] == 0 and verdict.numbers["places_unknown"] == len(verdict.map) > 8
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<img") == 2 and "no image to lay on the H&amp;E" in text
+    store.remove("captures", store.captures()[0], "verdict")

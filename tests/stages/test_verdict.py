@@ -105,7 +105,9 @@ def test_nuclei_that_agree_nowhere() -> None:
     assert judge(replace(lost, doubt_um=np.full(24, np.nan)), PairEvidence()).level == "do not use"
     verdict = judge(lost, GOOD_PAIRS)
     assert (verdict.level, verdict.basis) == ("look here", "pairs") and "agree at none of the 24" in verdict.sentence
-    assert judge(lost, replace(GOOD_PAIRS, fit_um=30.0)).level == "do not use"
+    assert judge(lost, replace(GOOD_PAIRS, fit_um=15.0)).level == "look here"
+    assert judge(lost, replace(GOOD_PAIRS, fit_um=50.0)).level == "do not use"
+    assert judge(lost, replace(GOOD_PAIRS, trusted=5)).level == "do not use"
 
 
 def test_pairs_alone() -> None:

@@ -31,6 +31,7 @@ _MOST_UNLIKE = 0.15
 _FORETELLING = 6
 # Pairs alone: so few cannot be called good, and this share of what they leave over may be tissue that is bent.
 _FEW_PAIRS, _BENT_SHARE = 6, 0.35
+_OPEN = "nothing to compare; the pairs leave {:.1f} µm open"
 # So many places to look at first, this many spacings apart at least.
 _WORST_PLACES, _APART = 4, 1.8
 # A square of the lattice that is less full of tissue than this has no place of its own.
@@ -208,11 +209,10 @@ class _Judge:
             return "good" if fine and whole else ("do not use" if median > limits.useless_um else "look here")
         if basis == "nothing":
             return "do not use" if self.at_odds else "look here"
-        if self.at_odds:
-            return "look here" if fine and self.pairs.trusted >= _FEW_PAIRS else "do not use"
-        if fine and self.pairs.trusted >= _FEW_PAIRS:
-            return "good"
-        return "do not use" if median > limits.useless_um else "look here"
+        enough = self.pairs.trusted >= _FEW_PAIRS
+        if median > limits.useless_um or (self.at_odds and not enough):
+            return "do not use"
+        return "good" if fine and enough and not self.at_odds else "look here"
 
     def because(self, basis: Basis, median: float, ninth: float) -> str:
         """The numbers in words."""
@@ -227,7 +227,7 @@ class _Judge:
             )
         why = self.missing()
         return (
-            f"judged by {self.pairs.trusted} pairs alone, since {why}, the error is at most about {median:.1f} µm"
+            f"judged by {self.pairs.trusted} pairs alone, since {why}, the error is likely under {median:.1f} µm"
             f" (median over the tissue; {ninth:.1f} µm for nine tenths of it){self.said_by_pairs()}."
         )
 
@@ -337,6 +337,7 @@ class _Judge:
                 _WORST_PLACES,
             ),
             (seen, "nuclei lie {:.1f} µm apart", _WORST_PLACES),
+            (open_um, _OPEN, _WORST_PLACES),
         )
         rows: list[int] = []
         out: list[WorstPlace] = []
