@@ -26,9 +26,9 @@ class PairTable(QTableWidget):
     def __init__(self) -> None:
         super().__init__(0, 4)
         self.setHorizontalHeaderLabels(["#", "use", "residual", "why"])
-        self.horizontalHeaderItem(_NUMBER).setToolTip(
-            "N goes to the next pair, Shift+N to the one before, 1 to 9 to that"
-        )
+        number = QTableWidgetItem("#")
+        number.setToolTip("N goes to the next pair, Shift+N to the one before, 1 to 9 to that one")
+        self.setHorizontalHeaderItem(_NUMBER, number)
         self.verticalHeader().hide()
         self.setTabKeyNavigation(False)  # Tab leaves the table
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
