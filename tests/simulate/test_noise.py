@@ -50,3 +50,7 @@ def test_grain_agrees_between_windows() -> None:
     whole = grain.at(480, -20, (60, 900))
     np.testing.assert_array_equal(grain.at(500, 380, (13, 40)), whole[20:33, 400:440])
     assert whole.std() == pytest.approx(1, abs=0.05)
+
+
+def test_no_field_at_all_is_an_empty_answer():
+    assert LatticeNoise(0, 9, 35.0, channels=0).at(np.array([[3.0, 900.0], [70.0, 1.0]])).shape == (2, 0)

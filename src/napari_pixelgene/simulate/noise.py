@@ -60,7 +60,7 @@ class LatticeNoise:
         table, first = self._table(node)
         width = table.shape[1]
         flat = (node[:, 1] - first[1] - 1) * width + node[:, 0] - first[0] - 1
-        values = table.reshape(-1, self.channels)
+        values = table.reshape(table.shape[0] * width, self.channels)
         out = np.zeros((len(place), self.channels))
         for j in range(4):
             for i in range(4):
