@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pixelgene.errors import PixelGeneError
+from napari_pixelgene.pipeline.looks import CLUSTERS
+from napari_pixelgene.pipeline.moving import open_moving
 from napari_pixelgene.pipeline.slide import of_several, open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.stages.warping import warped_pyramid
@@ -76,6 +78,18 @@ def _drawn(store: SectionStore, name: str, he: Image, on_event: OnEvent) -> tupl
         on_event(Note(f"The images of the run '{name}' are not shown. {error}", "warning"))
         return ()
     return tuple(warped_pyramid(channel, to_he, he.yx_shape, he.require_mpp()) for channel in channels)
+
+
+def drawn_capture(store: SectionStore, name: str, he: Image, on_event: OnEvent = silent) -> Image | None:
+    """A registered capture on the H&E's pixels, by its image or, where it has none, by its units' clusters; None for
+    one that is not registered."""
+    capture = require_capture(store, name)
+    if capture.to_he is None:
+        return None
+    moving = open_moving(store, name, on_event)
+    image = next((channel for channel in moving.channels if channel.name == CLUSTERS), moving.channels[0])
+    drawn_by = moving.drawn_by(moving.transform_from_here(capture.to_he))
+    return warped_pyramid(image, drawn_by, he.yx_shape, he.require_mpp())
 
 
 def morphology_to_he(capture: StoredCapture) -> Transform | None:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QMenu, QPushButton, Q
 from napari_pixelgene.gui.canvas import Canvas
 from napari_pixelgene.gui.dock import allow, button, row, words
 from napari_pixelgene.gui.faults import FaultBox
+from napari_pixelgene.gui.register.capture_box import CaptureBox
 from napari_pixelgene.gui.register.contrast import ContrastRow
 from napari_pixelgene.gui.register.files import EXPORTS, IMPORTS, TEXTS
 from napari_pixelgene.gui.register.given_image import GivenImage
@@ -34,7 +35,7 @@ class Controls:
         self.channel.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.channel.setToolTip("The image that is laid onto the H&E")
         self.channel.activated.connect(dock.choose)
-        self.given = GivenImage(dock)
+        self.given, self.captures = GivenImage(dock), CaptureBox(dock)
         self.canvas = Canvas()
         self.slide, self.turns = SlideMenu(dock.looking), TurnRow(dock.looking)
         self.contrast = ContrastRow()
@@ -95,6 +96,7 @@ class Controls:
         blend = row(QLabel("Blend"), self.blend, self.hide, self.flicker, stretch=False)
         body = dock.body
         body.addLayout(top)
+        body.addWidget(self.captures)
         body.addLayout(row(self.given))
         body.addWidget(self.canvas)
         body.addWidget(self.turns)
@@ -115,6 +117,7 @@ class Controls:
         """Everything that follows from the draft and its fit."""
         self.table.show_rows(work.fit.rows, work.pairs.selected, half_words(work.pairs))
         self.models.show_fit(work.draft, work.fit)
+        self.models.show_scale(work.draft.choice, work.moving.known_scale)
         if work.fit.error is not None:
             self.fit_fault.tell(work.fit.error)
         else:
@@ -128,6 +131,7 @@ class Controls:
     def list_channels(self, work: Work, chosen: int, captures: list[str]) -> None:
         """The channels of the work's capture, and the other captures; each entry's data is (capture, channel)."""
         moving = work.moving
+        self.captures.know(work, captures)
         self.channel.clear()
         for name in captures:
             called = f"{moving.title} · " if len(captures) == 1 else f"{name} · "
@@ -136,7 +140,7 @@ class Controls:
                 if i == chosen:
                     self.channel.setCurrentIndex(self.channel.count() - 1)
             if name != moving.capture:
-                self.channel.addItem(name, (name, 0))
+                self.channel.addItem(self.captures.title(name), (name, 0))
 
     def _allow(self, work: Work) -> None:
         undo, redo = work.history.undoable, work.history.redoable

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QRadioButton, QWidget
 
-from napari_pixelgene.gui.dock import heading, row
+from napari_pixelgene.gui.dock import heading, row, words
 from napari_pixelgene.gui.register.fitting import Fit
 from napari_pixelgene.gui.register.history import Choice, Draft
 
@@ -50,6 +50,7 @@ class ModelChoice(QWidget):
         for i, (kind, tip) in enumerate(_TIPS.items(), start=1):
             self._add(grid, i, kind, tip)
         grid.setColumnStretch(0, 1)
+        self.scale = words("", "scale")
         self.mirror = QCheckBox("The images are mirrored")
         self.mirror.clicked.connect(self.mirrored)
         self.limit = QDoubleSpinBox()
@@ -60,8 +61,9 @@ class ModelChoice(QWidget):
         self.limit.setToolTip("A pair further off than this, where the others agree, is left out")
         self.limit.valueChanged.connect(self.limited)
         last = len(_TIPS) + 1
-        grid.addWidget(self.mirror, last, 0, 1, 3)
-        grid.addLayout(row(QLabel("Outlier limit"), self.limit), last + 1, 0, 1, 3)
+        grid.addWidget(self.scale, last, 0, 1, 3)
+        grid.addWidget(self.mirror, last + 1, 0, 1, 3)
+        grid.addLayout(row(QLabel("Outlier limit"), self.limit), last + 2, 0, 1, 3)
 
     def show_fit(self, draft: Draft, fit: Fit) -> None:
         """The draft's choice and every model's errors."""
@@ -80,6 +82,14 @@ class ModelChoice(QWidget):
         self.limit.blockSignals(True)
         self.limit.setValue(draft.limit_um)
         self.limit.blockSignals(False)
+
+    def show_scale(self, choice: Choice, known: str) -> None:
+        """Whether the model holds a scale that is `known` from something; empty: it is not."""
+        self.scale.setVisible(bool(known))
+        if choice in ("translation", "rigid"):
+            self.scale.setText(f"{choice}: the scale is known from {known}")
+        else:
+            self.scale.setText(f"{choice} may change the scale, though it is known from {known}")
 
     def radio(self, kind: Choice) -> QRadioButton:
         """The button of a model."""

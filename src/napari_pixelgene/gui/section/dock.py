@@ -16,6 +16,7 @@ from napari_pixelgene.gui.dropping import is_section, local_paths
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.following import JobBar
 from napari_pixelgene.gui.recent import recent
+from napari_pixelgene.gui.section.adding import AddButton
 from napari_pixelgene.gui.section.facts import CheckList, capture_facts, next_step, slide_facts
 from napari_pixelgene.gui.section.making import SampleProgress
 from napari_pixelgene.gui.section.new import NewDialog
@@ -89,6 +90,8 @@ class SectionDock(Dock):
         for title, label in (("H&E", self.slide), ("Run", self.captures)):
             self.body.addWidget(heading(title))
             self.body.addWidget(label)
+        self.add_button = AddButton(self)
+        self.body.addLayout(row(self.add_button))
         self.body.addWidget(heading("Checks"))
         self.checks = CheckList(self.show_check)
         self.body.addWidget(self.checks)
@@ -130,9 +133,13 @@ class SectionDock(Dock):
     @guarded
     def new(self) -> None:
         """Ask for an H&E and a run, and make a section of them."""
-        self.new_dialog = NewDialog(self.session, self._folder(), self)
-        self.new_dialog.started.connect(self._import_started)
-        self.new_dialog.open()
+        self.ask_in(NewDialog(self.session, self._folder(), self))
+
+    def ask_in(self, dialog: NewDialog) -> None:
+        """Show a dialog whose import is followed here."""
+        self.new_dialog = dialog
+        dialog.started.connect(self._import_started)
+        dialog.open()
 
     def open_path(self, path: Path, *_: Any) -> None:
         """Open a section; what goes wrong is told in the dock."""
@@ -219,6 +226,7 @@ class SectionDock(Dock):
             self.name.setToolTip(f"{store.path}\n{self.session.why_read_only}".strip())
             self.slide.setText(slide_facts(store, self.session.shown))
             self.captures.setText(capture_facts(store))
+            self.add_button.reflect()
             self.checks.show_all(checks(store))
             dock, text = next_step(store)
             self.next.setText(text)

@@ -45,6 +45,7 @@ class NewDialog(TallDialog):
     """Asks for an H&E, a run and a place; `started(job)` when the import is under way."""
 
     started = Signal(object)
+    he_words, alone = "H&E", _ALONE
 
     def __init__(self, session: Session, folder: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -69,7 +70,7 @@ class NewDialog(TallDialog):
         self.mpp.setToolTip("µm per pixel of the H&E; needed where the file does not say: 0.25 at 40×, 0.5 at 20×.")
         self.run = QLineEdit(placeholderText="the run: its folder or file")
         self.kind = QComboBox()
-        self.kind.addItem(_ALONE, IMAGE)
+        self.kind.addItem(self.alone, IMAGE)
         for kind in SOURCES:
             self.kind.addItem(source_class(kind).title, kind)
         self.kind.currentIndexChanged.connect(self._kind_chosen)
@@ -92,7 +93,7 @@ class NewDialog(TallDialog):
         form = self.fields = QFormLayout()
         above.addLayout(form)
         above.addStretch()
-        form.addRow("H&E", beside(self.layer, self.he, browse(self, self.he, self._he_changed, folder=True),
+        form.addRow(self.he_words, beside(self.layer, self.he, browse(self, self.he, self._he_changed, folder=True),
                                    browse(self, self.he, self._he_changed)))  # fmt: skip
         form.addRow("", self.found)
         form.addRow("Pixel size (µm)", self.mpp)
@@ -101,13 +102,17 @@ class NewDialog(TallDialog):
         form.addRow("", self.recognised)
         form.addRow("It is", self.kind)
         form.addRow(self.source_box)
-        form.addRow("Section name", self.name)
-        form.addRow("In folder", beside(self.folder, browse(self, self.folder, lambda: None, folder=True)))
+        self._place_rows(form)
         column = QVBoxLayout(self)
         column.addWidget(TallPage(page), 1)
         column.addWidget(words("Files are referred to, not copied."))
         column.addWidget(self.fault)
         column.addLayout(row(self.import_button, button("Close", self.reject)))
+
+    def _place_rows(self, form: QFormLayout) -> None:
+        """What it will be called, and where."""
+        form.addRow("Section name", self.name)
+        form.addRow("In folder", beside(self.folder, browse(self, self.folder, lambda: None, folder=True)))
 
     def offer(self, path: Path) -> None:
         """Take a file or folder that was dropped: a run where it is one, else the H&E."""
@@ -215,13 +220,16 @@ class NewDialog(TallDialog):
         section = self._section()
         he, mpp = self._slide(section)
         source = self._source()
-        step = ImportStep.make(
-            {"section": section, "kind": self.kind.currentData(), "he": he, "mpp": mpp, "source": source}
-        )
+        values = {"section": section, "kind": self.kind.currentData(), "he": he, "mpp": mpp, "source": source}
+        step = ImportStep.make(values | self._more())
         config = to_toml(RunConfig(imports=(step,)).tables())
         job = jobs.start(f"Import {section.name}", config, [section], kind="import")
         self.started.emit(job)
         self.accept()
+
+    def _more(self) -> dict[str, Any]:
+        """What else the import is told."""
+        return {}
 
     def _source(self) -> Source | None:
         """The run as it stands in the dialog."""
@@ -249,6 +257,10 @@ class NewDialog(TallDialog):
             raise InputError(f"{place.name} is there already.", "Open it, or choose another name.")
         return place.absolute()
 
+    def _beside(self, section: Path) -> Path:
+        """The section after which a layer's file is called."""
+        return section
+
     def _slide(self, section: Path) -> tuple[Path | None, float | None]:
         mpp = _number(self.mpp.text(), "The pixel size")
         if mpp is not None:
@@ -259,7 +271,7 @@ class NewDialog(TallDialog):
                 raise InputError(f"The pixel size of the layer '{layer.name}' is not given.", "Give it in µm.")
             self.setCursor(Qt.CursorShape.WaitCursor)
             try:
-                return saved_layer(layer, section, mpp), mpp
+                return saved_layer(layer, self._beside(section), mpp), mpp
             finally:
                 self.unsetCursor()
         if not self.he.text():
