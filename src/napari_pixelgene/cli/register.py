@@ -86,6 +86,13 @@ class Fitted:
         RegistrationSettings, "threshold_um"
     )
     allow_mirror: Annotated[bool, of(RegistrationSettings, "allow_mirror", negative="")] = False
+    mend: Annotated[
+        bool,
+        Parameter(
+            help="Where pairs make no sense and one simple mistake explains it, take them as they are probably meant.",
+            negative="",
+        ),
+    ] = False
 
     def settings(self, usual: RegistrationSettings) -> RegistrationSettings:
         """As the pipeline takes them; `usual` are those of the run."""
@@ -117,7 +124,7 @@ def register(
     elif given.keypoints:
         first, *second = given.keypoints
         pairs = text_keypoints(store, first, second[0], given.levels, capture) if second else first
-        found = register_keypoints(store, pairs, _settings(store, fitted, capture), capture, terminal)
+        found = register_keypoints(store, pairs, _settings(store, fitted, capture), capture, terminal, fitted.mend)
         values, text = summary(found), told(found)
     following = "" if given.rough else _following(store, section)
     if report is not None:

@@ -14,6 +14,14 @@ import numpy as np
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Registration, Transform
 from napari_pixelgene.errors import RegistrationError, StoreError
 from napari_pixelgene.pipeline.drafting import default_settings
+from napari_pixelgene.pipeline.pairing import (
+    as_meant,
+    explained,
+    proposal_for,
+    require_on_images,
+    require_whole,
+    surroundings,
+)
 from napari_pixelgene.pipeline.slide import is_on_slide, open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.alignments import (
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
 _GIVE_PAIRS = (
     "Give the run's side in its own µm: two text files (--keypoints RUN HE), or JSON whose moving_frame is stage_um."
 )
+_EXPORT_AGAIN = "Export the alignment again, or register from its keypoints with --kind affine."
 
 
 def register_keypoints(
@@ -44,11 +53,14 @@ def register_keypoints(
     settings: RegistrationSettings | None = None,
     capture: str | None = None,
     on_event: OnEvent = silent,
+    mend: bool = False,
 ) -> Registration:
     """Fit the capture's transform to the H&E from pairs, and store pairs and transform.
 
     Pairs in two text files are read with `text_keypoints` first. Without settings a capture without an image, whose
-    scale is known from its spots' pitch, is only turned and shifted (`rigid`).
+    scale is known from its spots' pitch, is only turned and shifted (`rigid`). Where pairs make no sense and one
+    simple mistake explains it (images or x and y swapped, a pyramid level, the order of rows), errors and notes say
+    so; with `mend` the pairs are taken as they are probably meant, and that is told.
     """
     start = time.monotonic()
     found = _require_run(store, capture)
@@ -57,11 +69,34 @@ def register_keypoints(
     source = keypoints if isinstance(keypoints, Path) else None
     with _named(source):
         _require_reached(found, pairs.moving_frame, _GIVE_PAIRS)
-        registration = register(pairs, settings, float(store.meta()["mpp"]), _moving_mpp(found, pairs), on_event)
+        pairs, registration = _registered(store, found, pairs, settings, mend, on_event)
     inputs = {found.import_key: found.fingerprint, "keypoints": _hash(pairs)}
     _store(store, found, pairs, registration.transform, provenance.fingerprint(settings, inputs))
     _record(store, found, settings.model_dump(), inputs, start)
     return registration
+
+
+def _registered(
+    store: SectionStore,
+    capture: StoredCapture,
+    pairs: Keypoints,
+    settings: RegistrationSettings,
+    mend: bool,
+    on_event: OnEvent,
+) -> tuple[Keypoints, Registration]:
+    """The fit, held against both images, and the pairs it was made from."""
+    moving_mpp = _moving_mpp(capture, pairs)
+    around = surroundings(store, capture, pairs.moving_frame, pairs.fixed_frame, moving_mpp)
+    proposal = proposal_for(pairs, around, settings)
+    meant = as_meant(pairs, proposal, mend, on_event)
+    proposal = proposal if meant is pairs else None
+    try:
+        registration = register(meant, settings, float(store.meta()["mpp"]), moving_mpp, on_event)
+    except RegistrationError as error:
+        raise explained(error, proposal) from None
+    require_on_images(meant, around, proposal, on_event)
+    require_whole(registration.transform, around, "Add pairs towards the edges, or choose --kind affine.")
+    return meant, registration
 
 
 def register_matrix(
@@ -79,6 +114,7 @@ def register_matrix(
     transform = read.inverse() if read.source == "he_px" else read
     with _named(matrix):
         _require_reached(found, transform.source, "Give a matrix with --direction stage_to_he.")
+        require_whole(transform, surroundings(store, found, transform.source, transform.target), _EXPORT_AGAIN)
     on_event(Note(f"{matrix.name} was read as {read.name}.", stage=STAGE))
     inputs = {found.import_key: found.fingerprint, "matrix": file_hash(matrix)}
     _store(store, found, None, transform, provenance.fingerprint({}, inputs))

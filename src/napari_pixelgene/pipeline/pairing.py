@@ -1,0 +1,111 @@
+"""Pairs of a file held against the images they are said to be on, before anything is fitted to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pixelgene.arithmetic import geometry
+from napari_pixelgene.errors import PixelGeneError, RegistrationError
+from napari_pixelgene.pipeline.slide import open_morphology, open_slide
+from napari_pixelgene.progress import Note, OnEvent
+from napari_pixelgene.stages.mispairings import Proposal, Shape, Surroundings, outside, proposed
+from napari_pixelgene.stages.registration import STAGE, RegistrationSettings
+
+if TYPE_CHECKING:
+    from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform
+    from napari_pixelgene.elements.arrays import FloatArray
+    from napari_pixelgene.elements.image import Image
+    from napari_pixelgene.pipeline.moving import Moving
+    from napari_pixelgene.store.captures import StoredCapture
+    from napari_pixelgene.store.section import SectionStore
+
+_TAKE = "Mend the file, or take them so with --mend."
+_CHECK = "Check that the file belongs to this slide, and on which pyramid level its points were clicked."
+
+
+def surroundings(
+    store: SectionStore, capture: StoredCapture, moving: Frame, fixed: Frame, moving_mpp: float | None = None
+) -> Surroundings:
+    """What the section knows of the images of two frames; an image that cannot be opened is one of unknown size."""
+    shape = _morphology_shape(store, capture) if moving == "morphology_px" else None
+    if fixed != "he_px":
+        return Surroundings(moving_mpp, 1.0, shape)
+    return Surroundings(moving_mpp, float(store.meta()["mpp"]), shape, _he_shape(store))
+
+
+def around_work(moving: Moving, he: Image) -> Surroundings:
+    """The same of images that are open."""
+    shape = moving.channels[0].yx_shape if moving.frame == "morphology_px" else None
+    return Surroundings(moving.um_per_unit, he.require_mpp(), shape, he.yx_shape)
+
+
+def as_meant(pairs: Keypoints, proposal: Proposal | None, mend: bool, on_event: OnEvent) -> Keypoints:
+    """The pairs, or, where a person accepts that beforehand, the proposed ones; it is told."""
+    if not mend or proposal is None or proposal.keypoints is None:
+        return pairs
+    on_event(Note(f"{proposal.words} They are taken so.", "warning", STAGE))
+    return proposal.keypoints
+
+
+def proposal_for(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> Proposal | None:
+    """How pairs that make no sense are probably meant."""
+    return proposed(pairs, around, settings.threshold_um, settings.allow_mirror)
+
+
+def explained(error: RegistrationError, proposal: Proposal | None) -> RegistrationError:
+    """The error with the proposal before its next step."""
+    if proposal is None:
+        return error
+    take = _TAKE if proposal.keypoints is not None else "Look at the file which it is."
+    return type(error)(error.problem, f"{proposal.words} {take} Otherwise: {error.mend}")
+
+
+def require_on_images(pairs: Keypoints, around: Surroundings, proposal: Proposal | None, on_event: OnEvent) -> None:
+    """Pairs that fit one another and yet not their images are an error; those at a scale of their own are told."""
+    off = outside(pairs, around)
+    if off:
+        raise explained(RegistrationError(off, _CHECK), proposal)
+    if proposal is not None:
+        take = "take them so with --mend" if proposal.keypoints is not None else "look at the file which it is"
+        words = f"The pairs fit at a scale or a turn that their images do not have. {proposal.words} If so, {take}."
+        on_event(Note(words, "warning", STAGE))
+
+
+def require_whole(transform: Transform, around: Surroundings, mend: str) -> None:
+    """A matrix must not turn the plane inside out within either image."""
+    back = np.linalg.inv(transform.matrix)
+    for matrix, shape, frame in (
+        (transform.matrix, around.moving_shape, transform.source),
+        (back, around.fixed_shape, transform.target),
+    ):
+        if shape is not None and _is_torn(matrix, shape):
+            name = "H&E" if frame == "he_px" else "morphology image"
+            raise RegistrationError(
+                f"The {transform.name} matrix turns the plane inside out within the {name}: its denominator changes "
+                "sign there, so that part of the image has no place on the other.",
+                mend,
+            )
+
+
+def _is_torn(matrix: FloatArray, shape: Shape) -> bool:
+    rows, columns = shape
+    corners = np.array([[0, 0], [columns, 0], [0, rows], [columns, rows]], dtype=np.float64)
+    w = geometry.denominator(matrix, corners)
+    return bool(w.min() <= 0 <= w.max())
+
+
+def _morphology_shape(store: SectionStore, capture: StoredCapture) -> Shape | None:
+    try:
+        channels = open_morphology(store, capture)
+    except PixelGeneError:
+        return None
+    return channels[0].yx_shape if channels else None
+
+
+def _he_shape(store: SectionStore) -> Shape | None:
+    try:
+        return open_slide(store).yx_shape
+    except PixelGeneError:
+        return None

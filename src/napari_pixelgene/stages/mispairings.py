@@ -1,0 +1,136 @@
+"""What is wrong with a file of pairs, in words, and the pairs as they are probably meant: a proposal, never a deed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2
+
+import numpy as np
+
+from napari_pixelgene.arithmetic import mispairings
+from napari_pixelgene.arithmetic.mispairings import Mispairing, Side
+from napari_pixelgene.elements.alignment import Frame, Keypoints
+from napari_pixelgene.elements.arrays import IntArray
+
+Shape = tuple[int, int]
+
+# Points outside their image, of all, from which on the pairs are another image's.
+_MOST = 2 / 3
+_CALLED: dict[Frame, str] = {
+    "he_px": "H&E",
+    "he_um": "H&E",
+    "morphology_px": "morphology image",
+    "stage_um": "run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would make the pairs fit, in a sentence, and those pairs; None where several readings fit equally well."""
+
+    words: str
+    keypoints: Keypoints | None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is known of the two images: µm per unit of either frame, and level-0 (rows, columns); None where unknown."""
+
+    moving_mpp: float | None
+    fixed_mpp: float | None
+    moving_shape: Shape | None = None
+    fixed_shape: Shape | None = None
+
+    def sides(self, keypoints: Keypoints, rows: IntArray) -> tuple[Side, Side]:
+        """The pairs of these rows with what is known of their images."""
+        return (
+            Side(keypoints.moving_xy[rows], self.moving_mpp, _span(self.moving_shape)),
+            Side(keypoints.fixed_xy[rows], self.fixed_mpp, _span(self.fixed_shape)),
+        )
+
+
+def proposed(
+    keypoints: Keypoints, around: Surroundings, threshold_um: float = 15.0, allow_mirror: bool = False
+) -> Proposal | None:
+    """How the pairs are probably meant, where they make no sense as they stand and one simple mistake explains it.
+
+    Tried are: the images swapped, x and y swapped in one image or both, a pyramid level, the order of rows. None where
+    the pairs are sound, and where nothing tried explains them.
+    """
+    rows = np.flatnonzero(keypoints.enabled)
+    found = mispairings.explain(*around.sides(keypoints, rows), threshold_um, allow_mirror=allow_mirror)
+    if not found:
+        return None
+    names = _names(keypoints)
+    if len(found) > 1:
+        return Proposal(f"These pairs fit in several ways: {'; or '.join(_if(one, names) for one in found)}.", None)
+    meant = _applied(keypoints, found[0], rows)
+    some = f"{len(found[0].rows)} of {len(rows)}" if len(found[0].rows) < len(rows) else "These"
+    return Proposal(f"{some} pairs fit {_if(found[0], names)}.", meant)
+
+
+def outside(keypoints: Keypoints, around: Surroundings) -> str:
+    """In words, that most pairs lie outside an image that they are said to be on; empty where they do not."""
+    rows = np.flatnonzero(keypoints.enabled)
+    sides = around.sides(keypoints, rows)
+    for side, name, strays in zip(sides, _names(keypoints), mispairings.strays(*sides), strict=True):
+        if len(strays) and len(strays) >= _MOST * len(rows):
+            assert side.span is not None
+            x, y = side.xy[strays[0]]
+            return (
+                f"{len(strays)} of {len(rows)} points lie outside the {name}, which has {side.span[0]:g} × "
+                f"{side.span[1]:g} pixels (pair {rows[strays[0]] + 1} is at {x:,.0f}, {y:,.0f})."
+            )
+    return ""
+
+
+def _span(shape: Shape | None) -> tuple[float, float] | None:
+    return None if shape is None else (float(shape[1]), float(shape[0]))
+
+
+def _names(keypoints: Keypoints) -> tuple[str, str]:
+    return _CALLED[keypoints.moving_frame], _CALLED[keypoints.fixed_frame]
+
+
+def _if(found: Mispairing, names: tuple[str, str]) -> str:
+    moving, fixed = names
+    if found.fault in ("source_scale", "target_scale"):
+        return _level(moving if found.fault == "source_scale" else fixed, found.factor)
+    return {
+        "sides": f"if the points of the {moving} and of the {fixed} are swapped",
+        "source_xy": f"if x and y of the {moving}'s points are swapped",
+        "target_xy": f"if x and y of the {fixed}'s points are swapped",
+        "both_xy": "if x and y are swapped in both images",
+        "reversed": f"if the {fixed}'s points are taken in the opposite order",
+        "order": f"if the {fixed}'s points are taken in another order: {_order(found.rows, found.target_rows)}",
+    }[found.fault]
+
+
+def _level(name: str, factor: float) -> str:
+    level = abs(round(log2(factor)))
+    if factor > 1:
+        return f"if the {name}'s points are pixels of pyramid level {level} (times {factor:g})"
+    return f"if the {name}'s points were scaled by {1 / factor:g} once too often, as for pyramid level {level}"
+
+
+def _order(rows: Sequence[int] | IntArray, others: Sequence[int] | IntArray) -> str:
+    """Where rows belong that are not where they should be, counted from 1."""
+    moved = [f"{i + 1} with {j + 1}" for i, j in zip(rows, others, strict=True) if i != j]
+    return ", ".join(moved[:6]) + (", …" if len(moved) > 6 else "")
+
+
+def _applied(keypoints: Keypoints, found: Mispairing, rows: IntArray) -> Keypoints:
+    """The pairs without the mistake. What concerns a whole side is done to pairs that are switched off too."""
+    moving, fixed = keypoints.moving_xy, keypoints.fixed_xy
+    if found.fault in ("reversed", "order"):
+        return Keypoints(found.source, found.target, keypoints.moving_frame, keypoints.fixed_frame)
+    if found.fault == "sides":
+        moving, fixed = fixed, moving
+    if found.fault in ("source_xy", "both_xy"):
+        moving = moving[:, ::-1]
+    if found.fault in ("target_xy", "both_xy"):
+        fixed = fixed[:, ::-1]
+    moving = moving * (found.factor if found.fault == "source_scale" else 1.0)
+    fixed = fixed * (found.factor if found.fault == "target_scale" else 1.0)
+    return Keypoints(moving, fixed, keypoints.moving_frame, keypoints.fixed_frame, keypoints.enabled)

@@ -1,0 +1,84 @@
+"""Proposals in words: which image, which level, which rows; and the pairs they lead to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_pixelgene.elements.alignment import Keypoints
+from napari_pixelgene.stages.mispairings import Proposal, Surroundings, outside, proposed
+
+# Morphology 7.2 × 4.5 mm at 0.2125 µm; an H&E at 0.35 µm, turned by 90°.
+AROUND = Surroundings(0.2125, 0.35, (21_000, 34_000), (21_500, 14_000))
+TURN = np.array([[0.02, -1.0], [1.01, 0.01]]) * 0.2125 / 0.35
+RNG = np.random.default_rng(4)
+MOVING = RNG.uniform(0.05, 0.95, (9, 2)) * [34_000, 21_000]
+FIXED = MOVING @ TURN.T + [13_300, 300]
+GOOD = Keypoints(MOVING, FIXED, enabled=np.arange(9) != 4)
+
+
+def words(keypoints: Keypoints, around: Surroundings = AROUND) -> str:
+    found = proposed(keypoints, around)
+    assert found is not None
+    return found.words
+
+
+def same(found: Proposal | None) -> bool:
+    assert found is not None and found.keypoints is not None
+    meant = found.keypoints
+    np.testing.assert_array_equal(meant.enabled, GOOD.enabled)
+    return np.allclose(meant.moving_xy, MOVING) and np.allclose(meant.fixed_xy, FIXED)
+
+
+def test_good_pairs_need_no_proposal() -> None:
+    assert proposed(GOOD, AROUND) is None and outside(GOOD, AROUND) == ""
+
+
+def test_each_proposal_names_what_to_do_and_does_it() -> None:
+    flags = {"enabled": GOOD.enabled}
+    swapped = Keypoints(FIXED, MOVING, **flags)
+    assert words(swapped) == "These pairs fit if the points of the morphology image and of the H&E are swapped."
+    turned = Keypoints(MOVING, FIXED[:, ::-1], **flags)
+    assert words(turned) == "These pairs fit if x and y of the H&E's points are swapped."
+    coarse = Keypoints(MOVING, FIXED / 4, **flags)
+    assert words(coarse) == "These pairs fit if the H&E's points are pixels of pyramid level 2 (times 4)."
+    large = Keypoints(MOVING * 8, FIXED, **flags)
+    expected = "if the morphology image's points were scaled by 8 once too often, as for pyramid level 3."
+    assert words(large) == f"These pairs fit {expected}"
+    for wrong in (swapped, turned, coarse, large):
+        assert same(proposed(wrong, AROUND))  # the pair that is switched off too
+
+
+def test_the_order_of_rows() -> None:
+    on = Keypoints(MOVING, FIXED[::-1])
+    assert words(on) == "These pairs fit if the H&E's points are taken in the opposite order."
+    swap = FIXED[[0, 1, 3, 2, 4, 5, 7, 6, 8]]
+    found = proposed(Keypoints(MOVING, swap), AROUND)
+    assert found is not None and found.keypoints is not None
+    assert found.words.endswith("in another order: 3 with 4, 4 with 3, 7 with 8, 8 with 7.")
+    np.testing.assert_allclose(found.keypoints.fixed_xy, FIXED)
+    gone = Keypoints(MOVING[:8], FIXED[1:])
+    shifted = proposed(gone, AROUND)
+    assert shifted is not None and shifted.words.startswith("7 of 8 pairs fit if") and shifted.keypoints is not None
+    assert len(shifted.keypoints) == 7
+
+
+def test_what_may_be_meant_in_two_ways_is_not_decided() -> None:
+    found = proposed(Keypoints(MOVING, FIXED[:, ::-1]), Surroundings(0.2125, 0.35))
+    assert found is not None and found.keypoints is None
+    assert "x and y of the morphology image's points are swapped; or if x and y of the H&E's" in found.words
+
+
+@pytest.mark.parametrize("far", [(60_000.0, 0), (0, -25_000.0)])
+def test_pairs_of_another_image(far: tuple[float, float]) -> None:
+    elsewhere = Keypoints(MOVING, FIXED + far, enabled=GOOD.enabled)
+    told, on = outside(elsewhere, AROUND), elsewhere.fixed_xy[GOOD.enabled]
+    count = ((on[:, 0] > 14_700) | (on[:, 1] < -1_075)).sum()
+    assert 6 <= count and f"{count} of 8 points lie outside the H&E, which has 14000 × 21500 pixels (pair " in told
+    assert proposed(elsewhere, AROUND) is None
+
+
+def test_one_stray_point_is_no_other_image() -> None:
+    one = FIXED.copy()
+    one[2] += 60_000
+    assert outside(Keypoints(MOVING, one), AROUND) == ""
