@@ -18,16 +18,20 @@ from napari_pixelgene.pipeline.aligning import register_keypoints
 from napari_pixelgene.pipeline.checking import checks
 from napari_pixelgene.pipeline.describing import describe, stale
 from napari_pixelgene.pipeline.importing import import_section
-from napari_pixelgene.pipeline.learning import FitSettings, fit
+from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
 from napari_pixelgene.pipeline.morphology import take_morphology
 from napari_pixelgene.pipeline.moving import movable, open_moving
 from napari_pixelgene.pipeline.preparing import ensure_bins
 from napari_pixelgene.pipeline.relinking import relink_files
-from napari_pixelgene.pipeline.slide import open_morphology, reopen, to_he_um, units_in_um
+from napari_pixelgene.pipeline.slide import open_morphology, open_slide, reopen, to_he_um, units_in_um
 from napari_pixelgene.pipeline.sources.table import TableSource
 from napari_pixelgene.pipeline.sources.visium import VisiumSource
+from napari_pixelgene.pipeline.sources.xenium import XeniumSource
+from napari_pixelgene.pipeline.training_data import measured_units
 from napari_pixelgene.progress import Note
 from napari_pixelgene.readers import images
+from napari_pixelgene.simulate.run import SimulatedRun
+from napari_pixelgene.stages.folds import FoldSettings
 from napari_pixelgene.stages.registration import RegistrationSettings
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import read_capture
@@ -223,3 +227,26 @@ def test_what_needs_one_capture_says_so(mother: SectionStore, tmp_path: Path) ->
         to_he_um(mother, read_capture(mother, "D1"), "morphology_px")
     with pytest.raises(StoreError, match=r"several captures: D1, other.*one capture so far"):
         fit([mother], "r", FitSettings())
+
+
+@pytest.mark.slow
+def test_a_slide_with_several_captures_is_predicted(tmp_path: Path, small_run: SimulatedRun) -> None:
+    store = import_section(tmp_path / "a.section.zarr", small_run.he, XeniumSource(bundle=small_run.bundle))
+    register_keypoints(store, small_run.keypoints)
+    folds = FoldSettings(block_um=150, folds=3, partitions=1)
+    fit([store], "r", FitSettings(genes="top:3", model="ridge", folds=folds))
+    before = np.asarray(predict(store, "r").measured[:])
+    width, height = open_slide(store).size_um
+    places = [(width * a, height * b) for a in (0.3, 0.6) for b in (0.4, 0.5)]
+    rows = [f"s{i},{x},{y},{i + 1}" for i, (x, y) in enumerate(places)]
+    (tmp_path / "s.csv").write_text("\n".join(["id,x,y,A", *rows]) + "\n")
+    source = TableSource(table=tmp_path / "s.csv", coordinates="he_um", shape="square", size_um=30, identity="id")
+    add_capture(store, source, small_run.he, CaptureSettings(name="squares"))
+    assert stale(store) == {}
+    maps = predict(store, "r")
+    each = [measured_units(store, name).layer for name in store.captures()]
+    both = np.maximum(*each)
+    assert (both != before).any() or (each[0] != each[1]).any()
+    np.testing.assert_array_equal(np.asarray(maps.measured[:]), both)
+    with pytest.raises(StoreError, match="several captures"):
+        fit([store], "again", FitSettings())
