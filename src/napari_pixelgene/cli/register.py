@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_pixelgene.cli.options import Listener, SectionPath, default, of, open_section
-from napari_pixelgene.elements.alignment import Registration
+from napari_pixelgene.elements.alignment import Keypoints, Registration
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix, text_keypoints
 from napari_pixelgene.pipeline.drafting import default_settings
@@ -34,7 +34,8 @@ class Given:
     keypoints: Annotated[
         tuple[Path, ...],
         Parameter(
-            help="Pairs of points: a CSV of Xenium Explorer, our JSON, or two text files (morphology, then H&E).",
+            help="Pairs of points: a CSV of Xenium Explorer or BigWarp, our JSON, a SpatialData store, or two text "
+            "files (morphology, then H&E).",
             consume_multiple=True,
             negative="",
             show_default=False,
@@ -44,6 +45,18 @@ class Given:
         tuple[int, int],
         Parameter(help="Pyramid levels that two text files were clicked on (morphology, H&E).", negative=""),
     ] = (0, 0)
+    unit: Annotated[
+        Literal["px", "um"] | None,
+        Parameter(help="Of BigWarp's landmarks: px, or um where its images had their pixel size.", show_default=False),
+    ] = None
+    landmarks: Annotated[
+        tuple[str, str] | None,
+        Parameter(help="In a SpatialData store: the elements with the run's points and the H&E's.", negative=""),
+    ] = None
+    landmark_images: Annotated[
+        tuple[str, str] | None,
+        Parameter(help="And the images of the store they were clicked on, where they are not pixels.", negative=""),
+    ] = None
     matrix: Annotated[Path | None, Parameter(help="A file with a 3 × 3 matrix.")] = None
     direction: Annotated[
         Direction | None, Parameter(help="Which way a bare matrix leads; Xenium Explorer's is he_to_morphology.")
@@ -122,8 +135,7 @@ def register(
         transform = register_matrix(store, given.matrix, capture, given.direction, terminal)
         values, text = {"section": str(store.path), "kind": transform.kind}, f"{section.name} has its transform."
     elif given.keypoints:
-        first, *second = given.keypoints
-        pairs = text_keypoints(store, first, second[0], given.levels, capture) if second else first
+        pairs = _pairs(store, given, capture, terminal)
         found = register_keypoints(store, pairs, _settings(store, fitted, capture), capture, terminal, fitted.mend)
         values, text = summary(found), told(found)
     following = "" if given.rough else _following(store, section)
@@ -143,6 +155,18 @@ def _following(store: SectionStore, section: Path) -> str:
     if waiting:
         return f"Next: pixelgene register {section} --capture {waiting[0]} --keypoints FILE"
     return f"Next: pixelgene fit --train {section} --run RUN" if len(store.captures()) == 1 else ""
+
+
+def _pairs(store: SectionStore, given: Given, capture: str | None, terminal: Terminal) -> Keypoints | Path:
+    """The pairs of files that need to be told more, else the file itself."""
+    from napari_pixelgene.pipeline.landmark_files import bigwarp_landmarks, store_landmarks
+
+    first, *second = given.keypoints
+    if second:
+        return text_keypoints(store, first, second[0], given.levels, capture)
+    if first.is_dir():
+        return store_landmarks(first, given.landmarks, given.landmark_images)
+    return bigwarp_landmarks(store, first, given.unit, capture, terminal) if given.unit else first
 
 
 def _judged(store: SectionStore, report: Path, capture: str | None, terminal: Terminal) -> dict[str, Any]:

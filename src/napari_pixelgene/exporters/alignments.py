@@ -27,12 +27,12 @@ _ZIP_KEYPOINTS, _ZIP_MATRIX = "keypoints.csv", "matrix.csv"
 
 def write_explorer_keypoints(path: Path | str, keypoints: Keypoints) -> None:
     """Xenium Explorer's keypoints: fixed = morphology level-0 px, alignment = H&E px. Enabled pairs only."""
-    _write(path, _explorer_keypoints(keypoints))
+    write_text(path, _explorer_keypoints(keypoints))
 
 
 def write_explorer_matrix(path: Path | str, transform: Transform) -> None:
     """Xenium Explorer's bare 3×3, H&E px → morphology level-0 px; a transform the other way is inverted."""
-    _write(path, _bare(_directed(transform, "he_to_morphology").matrix))
+    write_text(path, _bare(_directed(transform, "he_to_morphology").matrix))
 
 
 def write_explorer_zip(path: Path | str, keypoints: Keypoints, transform: Transform) -> None:
@@ -63,8 +63,8 @@ def write_keypoint_texts(
     """
     moving, fixed = _morphology_and_he(keypoints)
     half = 0.5 if origin == "centre" else 0.0
-    _write(moving_path, _lines(moving / level_ratio(moving_level, moving_shapes) - half, " "))
-    _write(fixed_path, _lines(fixed / level_ratio(fixed_level, fixed_shapes) - half, " "))
+    write_text(moving_path, _lines(moving / level_ratio(moving_level, moving_shapes) - half, " "))
+    write_text(fixed_path, _lines(fixed / level_ratio(fixed_level, fixed_shapes) - half, " "))
 
 
 def write_pixel2gene_matrix(path: Path | str, transform: Transform) -> None:
@@ -78,7 +78,7 @@ def write_pixel2gene_matrix(path: Path | str, transform: Transform) -> None:
     else:
         transform = _directed(transform, "morphology_to_he")
     rows = (",".join(f"{value:.18e}" for value in row) for row in transform.matrix)
-    _write(path, "\n".join(rows) + "\n")
+    write_text(path, "\n".join(rows) + "\n")
 
 
 def write_alignment_json(
@@ -98,7 +98,7 @@ def write_alignment_json(
         document["keypoints"] = _keypoints_fields(keypoints)
     if transform is not None:
         document["transform"] = _transform_fields(transform)
-    _write(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _keypoints_fields(keypoints: Keypoints) -> dict[str, Any]:
@@ -157,18 +157,23 @@ def _directed(transform: Transform, direction: Direction) -> Transform:
     )
 
 
-def _morphology_and_he(keypoints: Keypoints) -> tuple[FloatArray, FloatArray]:
-    """The enabled points (n, 2) of the morphology image and of the H&E, whichever side they are on."""
+def pairs_of_both(keypoints: Keypoints) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """All points (n, 2) of the morphology image and of the H&E, whichever side they are on, and which pairs count."""
     frames = (keypoints.moving_frame, keypoints.fixed_frame)
-    on = keypoints.enabled
     if frames == ("morphology_px", "he_px"):
-        return keypoints.moving_xy[on], keypoints.fixed_xy[on]
+        return keypoints.moving_xy, keypoints.fixed_xy, keypoints.enabled
     if frames == ("he_px", "morphology_px"):
-        return keypoints.fixed_xy[on], keypoints.moving_xy[on]
+        return keypoints.fixed_xy, keypoints.moving_xy, keypoints.enabled
     raise InputError(
         f"This format holds morphology and H&E pixels, the keypoints are in {frames[0]} and {frames[1]}.",
         "Write them as JSON, which states any frame.",
     )
+
+
+def _morphology_and_he(keypoints: Keypoints) -> tuple[FloatArray, FloatArray]:
+    """The enabled points (n, 2) of the morphology image and of the H&E."""
+    moving, fixed, on = pairs_of_both(keypoints)
+    return moving[on], fixed[on]
 
 
 def _explorer_keypoints(keypoints: Keypoints) -> str:
@@ -189,8 +194,8 @@ def _part(path: Path | str) -> Path:
     return Path(path).with_name(Path(path).name + ".partial")
 
 
-def _write(path: Path | str, text: str) -> None:
-    """Whole or not at all."""
+def write_text(path: Path | str, text: str) -> None:
+    """A file of text, whole or not at all."""
     part = _part(path)
     part.write_text(text, encoding="utf-8", newline="\n")
     os.replace(part, path)

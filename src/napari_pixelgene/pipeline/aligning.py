@@ -14,6 +14,7 @@ import numpy as np
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Registration, Transform
 from napari_pixelgene.errors import RegistrationError, StoreError
 from napari_pixelgene.pipeline.drafting import default_settings
+from napari_pixelgene.pipeline.landmark_files import store_landmarks
 from napari_pixelgene.pipeline.pairing import (
     as_meant,
     explained,
@@ -65,7 +66,7 @@ def register_keypoints(
     start = time.monotonic()
     found = _require_run(store, capture)
     settings = settings or default_settings(found)
-    pairs = _keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
+    pairs = _keypoints(keypoints, on_event) if isinstance(keypoints, Path) else keypoints
     source = keypoints if isinstance(keypoints, Path) else None
     with _named(source):
         _require_reached(found, pairs.moving_frame, _GIVE_PAIRS)
@@ -198,8 +199,10 @@ def _require_reached(capture: StoredCapture, frame: Frame, mend: str) -> None:
         )
 
 
-def _keypoints(path: Path) -> Keypoints:
-    read = read_alignment(path)
+def _keypoints(path: Path, on_event: OnEvent) -> Keypoints:
+    if path.is_dir():
+        return store_landmarks(path)
+    read = read_alignment(path, on_event=on_event)
     if not isinstance(read, Keypoints):
         raise RegistrationError(f"{path} holds a matrix, not keypoints.", "Give it with --matrix.")
     return read

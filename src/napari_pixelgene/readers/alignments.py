@@ -8,6 +8,7 @@ Every reader hands out our convention: continuous (x, y) with 0 at the outer cor
   are what they are said to be: Pixel2Gene's `morphology_to_he` (px → px) or `stage_to_morph` (µm → px).
 * Two bare columns, one file an image: Pixel2Gene's keypoints in px of a pyramid level (`read_keypoint_texts`).
 * A JSON object: our own (`readers/alignment_json.py`); frames and units are stated in it.
+* Rows of a name, true or false, and four numbers: BigWarp's landmarks (`readers/bigwarp.py`).
 * A ZIP: what Xenium Explorer exports, its keypoints and its matrix.
 
 None of the foreign formats states where its pixel grid begins. Xenium Explorer measures from the image's
@@ -43,6 +44,7 @@ from napari_pixelgene.readers.alignment_json import (
     recentred_bend,
     sound_matrix,
 )
+from napari_pixelgene.readers.bigwarp import is_bigwarp, parse_bigwarp
 
 Direction = Literal["he_to_morphology", "morphology_to_he", "stage_to_morphology", "stage_to_he"]
 Shape = tuple[int, int]
@@ -61,6 +63,10 @@ _OPPOSITE: Mapping[Direction, Direction] = {
 # How much better the other direction must lay the images upon one another before we speak up.
 _CLEARLY_BETTER = 2.0
 _APART = 0.01
+_UNITS = (
+    "{} holds BigWarp's landmarks, read as pixels (moving = morphology, fixed = H&E); where the images had a pixel "
+    "size in ImageJ they are in its unit: say so with --unit um."
+)
 
 
 def read_alignment(
@@ -70,6 +76,7 @@ def read_alignment(
     origin: Origin = "corner",
     he_shape: Shape | None = None,
     morphology_shape: Shape | None = None,
+    bigwarp_pixels: tuple[float, float] | None = None,
     on_event: OnEvent = silent,
 ) -> Keypoints | Transform:
     """What the file holds: keypoints (moving = morphology, fixed = H&E) or a transform with its direction.
@@ -79,12 +86,19 @@ def read_alignment(
     the images come to lie on one another only the other way round, a direction that was assumed is an
     error and one that was told a warning. `origin` is explained at the top of this module.
     Our JSON and Explorer's ZIP may hold both things; then the keypoints are returned, since the matrix
-    follows from them (`read_alignment_json` gives both).
+    follows from them (`read_alignment_json` gives both). BigWarp's landmarks state no unit: they are taken as pixels
+    unless `bigwarp_pixels` gives the sizes of a morphology and of an H&E pixel in their unit; their 0 is always a
+    pixel's centre, whatever `origin` says.
     Raises InputError that names file and line.
     """
     path = Path(path)
     data = _bytes(path)
     texts = _zip_texts(path, data) if zipfile.is_zipfile(io.BytesIO(data)) else {str(path): _text(str(path), data)}
+    first = next(iter(texts))
+    if is_bigwarp(texts[first]):
+        if bigwarp_pixels is None:
+            on_event(Note(_UNITS.format(first), "info", "alignment"))
+        return parse_bigwarp(first, texts[first], bigwarp_pixels or (1.0, 1.0), on_event)
     found = {name: _read_text(name, text, direction) for name, text in texts.items()}
     name = next((name for name, item in found.items() if isinstance(item, Keypoints)), next(iter(found)))
     if is_json(texts[name]):

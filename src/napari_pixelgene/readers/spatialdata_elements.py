@@ -271,6 +271,16 @@ def read_points(element: Path) -> Table:
     return Table(element, frozenset(columns), int(rows), batches)
 
 
+def read_positions(element: Path) -> FloatArray:
+    """x and y (n, 2) of points, in their own coordinates and in order, of few: landmarks."""
+    try:
+        tables = [pq.read_table(part, columns=["x", "y"]) for part in _parts(element)]
+    except (pa.ArrowException, OSError) as why:
+        raise _unreadable(element, why) from None
+    sides = [np.concatenate([table[side].to_numpy() for table in tables]) for side in ("x", "y")]
+    return np.stack(sides, axis=1).astype(np.float64)
+
+
 def _plain(column: pa.Array, name: str) -> pa.Array:
     """Texts of large offsets, as pandas writes them, in the usual kind."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
