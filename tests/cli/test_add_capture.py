@@ -10,6 +10,9 @@ import tifffile
 
 import every_kind as made
 from commands import assert_told, pixelgene
+from napari_pixelgene.elements.alignment import Keypoints
+from napari_pixelgene.exporters.alignments import write_alignment_json
+from napari_pixelgene.pipeline.drafting import chosen_settings, unregister
 from napari_pixelgene.pipeline.running import run_config
 from napari_pixelgene.pipeline.slide import units_in_um
 from napari_pixelgene.store.captures import read_capture
@@ -81,3 +84,23 @@ def test_added_by_a_settings_file_once(tmp_path: Path) -> None:
         out = run_config(config)
         assert out["sections"] == [str(tmp_path / "M.section.zarr")]
     assert SectionStore.open(tmp_path / "M.section.zarr").captures() == ["D1"]
+
+
+def test_a_settings_file_holds_a_known_scale(tmp_path: Path) -> None:
+    """Spots without an image, registered by a file that names no kind, read again after it was written."""
+    from napari_pixelgene.pipeline.config import read_config, to_toml
+
+    mother(tmp_path), made.table_wide(tmp_path)
+    (tmp_path / "run.toml").write_text(
+        CONFIG.replace('he = "slide.png"', "") + '\n[[register]]\nkeypoints = "pairs.json"\ncapture = "D1"\n'
+    )
+    here = np.array([[100.0, 90], [800, 100], [760, 580], [130, 540]])
+    there = 0.99 * here + [4.0, 9.0]
+    write_alignment_json(tmp_path / "pairs.json", Keypoints(here, there, "stage_um", "he_px"), None)
+    config = read_config(tmp_path / "run.toml")
+    (tmp_path / "again.toml").write_text(to_toml(config.tables()))
+    for each in (config, read_config(tmp_path / "again.toml")):
+        run_config(each)
+        store = SectionStore.open(tmp_path / "M.section.zarr")
+        assert chosen_settings(store, "D1").kind == "rigid"
+        unregister(store, "D1")

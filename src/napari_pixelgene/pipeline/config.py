@@ -242,7 +242,8 @@ def _of_section(step: Any, name: str, sections: Sequence[Path]) -> Any:
         return step
     if len(sections) != 1:
         raise SettingsError(f"'{name}.section' is not given.", f"Name the section in every [[{name}]].")
-    return step.replace(section=sections[0])
+    # What was not given stays so: what a left-out kind means depends on the run.
+    return step.make({**step.model_dump(exclude_unset=True), "section": sections[0]})
 
 
 def _changes(step: Section, **values: Any) -> dict[str, Any]:

@@ -209,7 +209,7 @@ class SectionDock(Dock):
             if (dialog := self._filled) is not None:  # as it was filled in
                 dialog.fault.say(fault.problem, fault.mend, fault.details)
                 self.fault.offer("Correct it…", dialog.open)
-                if self.new_dialog in (dialog, None) or not self.new_dialog.isVisible():  # type: ignore[union-attr]
+                if self.new_dialog in (dialog, None) or not self.new_dialog.isVisible():
                     dialog.open()
 
     # What is shown
