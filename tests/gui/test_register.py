@@ -10,7 +10,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QInputDialog
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
-from napari_pixelgene.exporters.alignments import write_alignment_json
+from napari_pixelgene.exporters.alignments import write_alignment_json, write_explorer_keypoints
+from napari_pixelgene.exporters.landmarks import write_bigwarp
 from napari_pixelgene.gui.register import transfer
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.sources.table import TableSource
@@ -373,6 +374,33 @@ def test_files_that_fit_and_files_that_do_not(person, section, truth, monkeypatc
     assert not dock.controls.exports[1][1].isEnabled() and "no fit" in dock.controls.exports[1][1].toolTip()
     dock.transfer.write(dock.controls.exports[0][0])
     assert "cannot be written" in dock.fault.text
+
+
+def test_imported_pairs_that_make_no_sense_are_proposed_as_they_are_meant(
+    person, section, truth, tmp_path, monkeypatch
+):
+    """The sentence says what is probably meant; a click takes it, as a step that can be undone; good pairs say none."""
+    person.open(section)
+    dock = person.dock
+    person.press(dock.controls.models.mirror)
+    monkeypatch.setattr(transfer, "ask_open", lambda *_: tmp_path / "pairs.csv")
+    write_explorer_keypoints(tmp_path / "pairs.csv", Keypoints(PLACES, truth.apply(PLACES)[::-1]))
+    dock.transfer.bring("any", None)
+    assert dock.work.fit.transform is None
+    assert "fit if the H&E's points are taken in the opposite order" in dock.fault.text
+    assert dock.fault.way_out.isVisible() and dock.fault.way_out.text() == "Use it so"
+    person.press(dock.fault.way_out)
+    assert not dock.fault.text and dock.work.fit.transform is not None
+    np.testing.assert_allclose([p.fixed for p in person.pairs.pairs], truth.apply(PLACES))
+    person.press(dock.controls.undo)
+    np.testing.assert_allclose([p.fixed for p in person.pairs.pairs], truth.apply(PLACES)[::-1])
+    write_bigwarp(tmp_path / "pairs.csv", Keypoints(PLACES, truth.apply(PLACES)))
+    dock.transfer.bring("any", None)
+    assert not dock.fault.text and len(person.pairs) == len(PLACES)
+    exports = {way.name: way for way, _ in dock.controls.exports}
+    monkeypatch.setattr(transfer, "ask_save", lambda *_: tmp_path / "landmarks.csv")
+    dock.transfer.write(exports["landmarks.csv"])
+    np.testing.assert_allclose(read_alignment(tmp_path / "landmarks.csv").fixed_xy, truth.apply(PLACES), atol=1e-9)
 
 
 def test_cells_without_an_image_are_registered_by_their_picture(person, tmp_path, monkeypatch):

@@ -64,7 +64,6 @@ def fine(k: Keypoints) -> Keypoints:
     ("wrong", "said"),
     [
         (swapped, "of the morphology image and of the H&E are swapped"),
-        (turned, "x and y of the morphology image's points are swapped"),
         (coarse, "the morphology image's points are pixels of pyramid level 2"),
         (backwards, "taken in the opposite order"),
         (shuffled, "taken in another order"),
@@ -97,6 +96,18 @@ def test_a_mistake_is_told_and_undone_when_asked(
     assert stored is not None and stored.moving_xy == pytest.approx(
         good.moving_xy if wrong is not shuffled else stored.moving_xy
     )
+
+
+def test_x_and_y_swapped_or_a_mirror_is_not_decided_where_either_may_be(
+    section: SectionStore, good: Keypoints, tmp_path: Path
+) -> None:
+    """On nearly square images a mirror explains the pairs as well: all is said, and nothing taken."""
+    for mend in (False, True):
+        with pytest.raises(RegistrationError) as told:
+            register_keypoints(section, turned(good), mend=mend)
+        for way in ("if x and y of the morphology image's points are swapped", "if one image is mirrored"):
+            assert way in str(told.value)
+        assert "--mend" not in str(told.value)
 
 
 def test_good_pairs_say_nothing_of_the_kind(section: SectionStore, good: Keypoints) -> None:

@@ -62,7 +62,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Mispairing:
-    """A mistake, and the pairs without it: row i of `source` is row `rows[i]` of what was given."""
+    """A mistake, and the pairs without it: row i of `source` is row `rows[i]` of what was given.
+
+    It is not `clear` where the pairs would fit as well as they stand if one image were mirrored.
+    """
 
     fault: Fault
     source: Matrix
@@ -71,6 +74,7 @@ class Mispairing:
     target_rows: Rows
     factor: float = 1.0
     overlap: float = 0.0
+    clear: bool = True
 
 
 def explain(source: Side, target: Side, threshold: float, *, allow_mirror: bool = False) -> list[Mispairing]:
@@ -85,7 +89,18 @@ def explain(source: Side, target: Side, threshold: float, *, allow_mirror: bool 
     if _sound(source, target, threshold, allow_mirror, lenient=True) is not None:
         return []
     found = sorted(_tried(source, target, threshold, allow_mirror), key=lambda one: -one.overlap)
+    found = [_weighed(one, source, target, threshold) for one in found]
     return _likeliest([one for one in found if one.overlap * _CLEARLY >= found[0].overlap])
+
+
+def _weighed(one: Mispairing, source: Side, target: Side, threshold: float) -> Mispairing:
+    """x and y exchanged in one side look like a mirror; where the images lie then tells which it is, or does not."""
+    if one.fault not in ("source_xy", "target_xy"):
+        return one
+    mirrored = _sound(source, target, threshold, True, lenient=True)
+    if mirrored is None:
+        return one
+    return replace(one, clear=one.overlap > _CLEARLY * _overlap(mirrored, source, target))
 
 
 def strays(source: Side, target: Side) -> tuple[Rows, Rows]:

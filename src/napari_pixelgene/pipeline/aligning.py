@@ -38,6 +38,7 @@ from napari_pixelgene.store.references import file_hash
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.image import Image
+    from napari_pixelgene.stages.mispairings import Surroundings
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
@@ -55,13 +56,15 @@ def register_keypoints(
     capture: str | None = None,
     on_event: OnEvent = silent,
     mend: bool = False,
+    around: Surroundings | None = None,
 ) -> Registration:
     """Fit the capture's transform to the H&E from pairs, and store pairs and transform.
 
     Pairs in two text files are read with `text_keypoints` first. Without settings a capture without an image, whose
     scale is known from its spots' pitch, is only turned and shifted (`rigid`). Where pairs make no sense and one
     simple mistake explains it (images or x and y swapped, a pyramid level, the order of rows), errors and notes say
-    so; with `mend` the pairs are taken as they are probably meant, and that is told.
+    so; with `mend` the pairs are taken as they are probably meant, and that is told. `around` is what is known of the
+    images, by who has them open.
     """
     start = time.monotonic()
     found = _require_run(store, capture)
@@ -70,7 +73,8 @@ def register_keypoints(
     source = keypoints if isinstance(keypoints, Path) else None
     with _named(source):
         _require_reached(found, pairs.moving_frame, _GIVE_PAIRS)
-        pairs, registration = _registered(store, found, pairs, settings, mend, on_event)
+        around = around or surroundings(store, found, pairs.moving_frame, pairs.fixed_frame, _moving_mpp(found, pairs))
+        pairs, registration = _registered(around, pairs, settings, mend, on_event)
     inputs = {found.import_key: found.fingerprint, "keypoints": _hash(pairs)}
     _store(store, found, pairs, registration.transform, provenance.fingerprint(settings, inputs))
     _record(store, found, settings.model_dump(), inputs, start)
@@ -78,21 +82,14 @@ def register_keypoints(
 
 
 def _registered(
-    store: SectionStore,
-    capture: StoredCapture,
-    pairs: Keypoints,
-    settings: RegistrationSettings,
-    mend: bool,
-    on_event: OnEvent,
+    around: Surroundings, pairs: Keypoints, settings: RegistrationSettings, mend: bool, on_event: OnEvent
 ) -> tuple[Keypoints, Registration]:
     """The fit, held against both images, and the pairs it was made from."""
-    moving_mpp = _moving_mpp(capture, pairs)
-    around = surroundings(store, capture, pairs.moving_frame, pairs.fixed_frame, moving_mpp)
     proposal = proposal_for(pairs, around, settings)
     meant = as_meant(pairs, proposal, mend, on_event)
     proposal = proposal if meant is pairs else None
     try:
-        registration = register(meant, settings, float(store.meta()["mpp"]), moving_mpp, on_event)
+        registration = register(meant, settings, around.fixed_mpp, around.moving_mpp, on_event)
     except RegistrationError as error:
         raise explained(error, proposal) from None
     require_on_images(meant, around, proposal, on_event)

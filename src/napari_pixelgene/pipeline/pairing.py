@@ -54,6 +54,14 @@ def proposal_for(pairs: Keypoints, around: Surroundings, settings: RegistrationS
     return proposed(pairs, around, settings.threshold_um, settings.allow_mirror)
 
 
+def looked_into(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> tuple[str, Keypoints | None]:
+    """Why imported pairs make no sense and how they are clearly meant, in words; and the pairs so meant."""
+    proposal, off = proposal_for(pairs, around, settings), outside(pairs, around)
+    meant = None if proposal is None else proposal.keypoints
+    words = proposal.words if proposal is not None and (off or meant is not None) else _CHECK if off else ""
+    return f"{off} {words}".strip(), meant
+
+
 def explained(error: RegistrationError, proposal: Proposal | None) -> RegistrationError:
     """The error with the proposal before its next step."""
     if proposal is None:

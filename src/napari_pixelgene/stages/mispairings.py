@@ -17,6 +17,7 @@ Shape = tuple[int, int]
 
 # Points outside their image, of all, from which on the pairs are another image's.
 _MOST = 2 / 3
+_MIRRORED = "if one image is mirrored"
 _CALLED: dict[Frame, str] = {
     "he_px": "H&E",
     "he_um": "H&E",
@@ -63,8 +64,9 @@ def proposed(
     if not found:
         return None
     names = _names(keypoints)
-    if len(found) > 1:
-        return Proposal(f"These pairs fit in several ways: {'; or '.join(_if(one, names) for one in found)}.", None)
+    ways = [_if(one, names) for one in found] + [_MIRRORED] * (not all(one.clear for one in found))
+    if len(ways) > 1:
+        return Proposal(f"These pairs fit in several ways: {'; or '.join(ways)}.", None)
     meant = _applied(keypoints, found[0], rows)
     some = f"{len(found[0].rows)} of {len(rows)}" if len(found[0].rows) < len(rows) else "These"
     return Proposal(f"{some} pairs fit {_if(found[0], names)}.", meant)

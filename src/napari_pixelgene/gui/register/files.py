@@ -17,6 +17,7 @@ from napari_pixelgene.exporters.alignments import (
     write_keypoint_texts,
     write_pixel2gene_matrix,
 )
+from napari_pixelgene.exporters.landmarks import write_bigwarp, write_landmarks
 from napari_pixelgene.readers.alignments import Direction
 
 # A bare matrix does not say its direction: the first entry decides by the images, the others are told.
@@ -76,6 +77,14 @@ def _zip(path: Path, keypoints: Keypoints, transform: Transform | None) -> None:
     write_explorer_zip(path, keypoints, transform)
 
 
+def _bigwarp(path: Path, keypoints: Keypoints, _: Transform | None) -> None:
+    write_bigwarp(path, keypoints)
+
+
+def _spatialdata(path: Path, keypoints: Keypoints, _: Transform | None) -> None:
+    write_landmarks(path, keypoints)
+
+
 def _json(path: Path, keypoints: Keypoints, transform: Transform | None) -> None:
     write_alignment_json(path, keypoints if len(keypoints) else None, transform)
 
@@ -86,6 +95,8 @@ EXPORTS = (
     Export("Keypoints and matrix, ZIP (Xenium Explorer)…", "alignment.zip", _zip, pairs=True, transform=True),
     Export("Matrix, Xenium → H&E (Pixel2Gene)…", "morphology_to_he.txt", _pixel2gene_matrix, transform=True),
     Export("Keypoints, two text files (Pixel2Gene)…", "morphology#0_keypoints.txt", _texts, pairs=True),
+    Export("Landmarks CSV, in pixels (BigWarp)…", "landmarks.csv", _bigwarp, pairs=True),
+    Export("Landmarks in a store (SpatialData)…", "landmarks.zarr", _spatialdata, pairs=True, morphology=False),
     Export("Everything (JSON)…", "alignment.json", _json, morphology=False),
 )
 

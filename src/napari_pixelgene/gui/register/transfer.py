@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.register.files import TEXTS, Export, ask_open, ask_save
+from napari_pixelgene.gui.register.fitting import settings_of
 from napari_pixelgene.gui.register.history import Draft
 from napari_pixelgene.gui.register.pairs import Pairs
 from napari_pixelgene.gui.register.text_files import TextFiles
 from napari_pixelgene.gui.register.work import Work
 from napari_pixelgene.pipeline.aligning import text_keypoints
 from napari_pixelgene.pipeline.drafting import read_file
+from napari_pixelgene.pipeline.pairing import around_work, looked_into
 from napari_pixelgene.progress import Event, Note
 from napari_pixelgene.readers.alignments import Direction
 
@@ -50,13 +53,27 @@ class Transfer:
     def _bring(self, path: Path, direction: Direction | None) -> None:
         work = self._work()
         found = read_file(self.dock.session.require(), work.moving.capture, path, direction, self._hear)
-        self.dock.editor.bring(draft_of(work, *found))
+        self._take(*found)
 
     def _bring_texts(self, asked: TextFiles) -> None:
         work = self._work()
         store, levels = self.dock.session.require(), (asked.moving_level, asked.fixed_level)
         pairs = text_keypoints(store, asked.moving, asked.fixed, levels, work.moving.capture)
-        self.dock.editor.bring(draft_of(work, pairs, None))
+        self._take(pairs, None)
+
+    def _take(self, keypoints: Keypoints | None, transform: Transform | None) -> None:
+        """A step of the history; of pairs that make no sense it is said how they are probably meant."""
+        work, fault = self._work(), self.dock.fault
+        draft = draft_of(work, keypoints, transform)
+        self.dock.editor.bring(draft)
+        if keypoints is None:
+            return
+        here, around = draft.pairs.keypoints(work.moving.frame), around_work(work.moving, work.he)
+        said, meant = looked_into(here, around, settings_of(draft))
+        if said:
+            fault.say(said)
+        if meant is not None:
+            fault.offer("Use it so", partial(guarded(lambda _: self._take(meant, None)), self.dock))
 
     def _write(self, way: Export, path: Path) -> None:
         work = self._work()

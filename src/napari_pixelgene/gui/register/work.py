@@ -15,6 +15,7 @@ from napari_pixelgene.gui.register.pairs import Pairs
 from napari_pixelgene.pipeline.aligning import register_keypoints
 from napari_pixelgene.pipeline.drafting import chosen_settings, keep_keypoints, keep_transform, unregister
 from napari_pixelgene.pipeline.moving import Moving
+from napari_pixelgene.pipeline.pairing import around_work
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.section import SectionStore
 
@@ -95,7 +96,9 @@ class Work:
             keep_transform(store, name, draft.given, self.keypoints if len(draft.pairs) else None)
             self.standing = draft.given
         elif self.fit.transform is not None:
-            self.standing = register_keypoints(store, self.keypoints, settings_of(draft), name).transform
+            around = around_work(self.moving, self.he)
+            made = register_keypoints(store, self.keypoints, settings_of(draft), name, around=around)
+            self.standing = made.transform
         elif len(draft.pairs):
             keep_keypoints(store, name, self.keypoints)
         else:
