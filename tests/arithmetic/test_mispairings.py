@@ -91,6 +91,14 @@ def test_x_and_y_swapped_in_one_image() -> None:
     assert np.mean(told) > 0.8
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_slide_that_was_turned_over_is_not_taken_for_swapped_x_and_y(seed: int) -> None:
+    source, target = slide(seed, 9)
+    over = np.stack([target.span[0] - target.xy[:, 0], target.xy[:, 1]], axis=1)
+    assert not any(one.clear for one in explain(source, moved(target, over), THRESHOLD))
+    assert explain(source, moved(target, over), THRESHOLD, allow_mirror=True) == []
+
+
 def test_one_row_too_many_shifts_the_others() -> None:
     source, target = slide(3, 12)
     (found,) = explain(source, moved(target, np.roll(target.xy, 1, axis=0)), THRESHOLD)
