@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 
 from napari_pixelgene.errors import Cancelled
-from napari_pixelgene.progress import Event, Note
+from napari_pixelgene.progress import Event, Note, Progress
 
 Function = Callable[[Callable[[Event], None]], Any]
 
@@ -30,13 +30,17 @@ class _Outcome(NamedTuple):
 
 
 class Task(QObject):
-    """A running function. `cancel()` stops it at its next event; then neither `done` nor `failed` is called."""
+    """A running function. `cancel()` stops it at its next event; then neither `done` nor `failed` is called.
+
+    `progress` is its latest step, to be looked at on a timer.
+    """
 
     _ended = QtSignal(object)
 
     def __init__(self, function: Function, hand_over: Callable[[_Outcome], None]) -> None:
         super().__init__()
         self.cancelled = False
+        self.progress: Progress | None = None
         self._hand_over: Callable[[_Outcome], None] | None = hand_over
         self._ended.connect(self._end)  # a slot of an object of the window's thread: called there
         self._thread = Thread(target=self._run, args=(function,), daemon=True)
@@ -52,6 +56,10 @@ class Task(QObject):
         """Let it stop at its next event."""
         self.cancelled = True
 
+    def wait(self, seconds: float) -> None:
+        """Until its thread has ended, or for so long."""
+        self._thread.join(seconds)
+
     def _run(self, function: Function) -> None:
         notes: list[Note] = []
 
@@ -60,6 +68,8 @@ class Task(QObject):
                 raise Cancelled
             if isinstance(event, Note):
                 notes.append(event)
+            else:
+                self.progress = event
 
         try:
             outcome = _Outcome(function(on_event), None, notes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pixelgene.arithmetic import geometry
-from napari_pixelgene.elements.alignment import Transform
+from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.errors import StoreError
 from napari_pixelgene.pipeline.drafting import keep_transform
 from napari_pixelgene.pipeline.moving import Moving, open_moving
@@ -63,16 +63,29 @@ def rough_alignment(store: SectionStore, capture: str | None = None, on_event: O
 
 def keep_rough(store: SectionStore, capture: str, rough: Rough) -> None:
     """Store a proposal as the capture's transform, marked as rough until pairs or a matrix take its place."""
-    keep_transform(store, capture, replace(rough.transform, kind="given"))
+    keep_rough_transform(store, capture, rough.transform, rough.score)
+
+
+def keep_rough_transform(
+    store: SectionStore, capture: str, transform: Transform, score: float, keypoints: Keypoints | None = None
+) -> None:
+    """The same for a transform with its agreement, beside pairs that do not make it."""
+    keep_transform(store, capture, replace(transform, kind="given"), keypoints)
     key = f"{STAGE}/{capture}"
     done = provenance.records(store)[key]
-    inputs = {**done["inputs"], _MARK: f"{rough.score:.3f}"}
+    inputs = {**done["inputs"], _MARK: f"{score:.3f}"}
     provenance.record(store, key, done["fingerprint"], done["settings"], inputs, done["seconds"], done["versions"])
 
 
 def is_rough(store: SectionStore, capture: str) -> bool:
     """Whether the capture's transform is a rough alignment as it came."""
-    return _MARK in provenance.records(store).get(f"{STAGE}/{capture}", {}).get("inputs", {})
+    return rough_score(store, capture) is not None
+
+
+def rough_score(store: SectionStore, capture: str) -> float | None:
+    """The agreement of a rough alignment; None where pairs or a matrix took its place."""
+    mark = provenance.records(store).get(f"{STAGE}/{capture}", {}).get("inputs", {}).get(_MARK)
+    return None if mark is None else float(mark)
 
 
 def _movable(store: SectionStore, name: str | None) -> StoredCapture:

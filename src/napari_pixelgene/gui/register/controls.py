@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QSlider
+from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QSlider
 
 from napari_pixelgene.gui.canvas import Canvas
 from napari_pixelgene.gui.dock import allow, button, row, words
@@ -15,9 +15,11 @@ from napari_pixelgene.gui.register.capture_box import CaptureBox
 from napari_pixelgene.gui.register.contrast import ContrastRow
 from napari_pixelgene.gui.register.files import EXPORTS, IMPORTS, TEXTS
 from napari_pixelgene.gui.register.given_image import GivenImage
+from napari_pixelgene.gui.register.help_box import HelpBox
 from napari_pixelgene.gui.register.look_box import LookBox, SlideMenu, TurnRow
 from napari_pixelgene.gui.register.models import ModelChoice
 from napari_pixelgene.gui.register.table import PairTable
+from napari_pixelgene.gui.register.verdict_box import VerdictBox
 from napari_pixelgene.gui.register.wording import half_words, hint, summary
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Controls:
     def __init__(self, dock: RegisterDock) -> None:
         self.channel = QComboBox()
         self.channel.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.channel.setMinimumWidth(60)
         self.channel.setToolTip("The image that is laid onto the H&E")
         self.channel.activated.connect(dock.choose)
         self.given, self.captures = GivenImage(dock), CaptureBox(dock)
@@ -41,8 +44,7 @@ class Controls:
         self.contrast = ContrastRow()
         self.contrast.changed.connect(dock.looking.percent)
         self.look = LookBox(dock.looking)
-        # Rows for what comes: help with the pairs, and the verdict on the fit.
-        self.help_row, self.verdict_row = QHBoxLayout(), QHBoxLayout()
+        self.help, self.verdict = HelpBox(dock.helping), VerdictBox(dock.judging)
         self.pick = QPushButton("Pick")
         self.pick.setCheckable(True)
         self.pick.setStyleSheet(_PICK_ON)
@@ -91,7 +93,7 @@ class Controls:
         self.exports = [(way, saves.addAction(_plain(way.text), partial(dock.transfer.write, way))) for way in EXPORTS]
 
     def _place(self, dock: RegisterDock) -> None:
-        top = row(self.channel, self.slide, stretch=False)
+        top = row(self.channel, self.slide, self.help.rough, stretch=False)
         top.setStretch(0, 1)
         blend = row(QLabel("Blend"), self.blend, self.hide, self.flicker, stretch=False)
         body = dock.body
@@ -104,12 +106,13 @@ class Controls:
         body.addLayout(row(self.pick, self.undo, self.redo, self.delete, stretch=False))
         body.addWidget(self.hint)
         body.addWidget(self.table)
-        body.addLayout(self.help_row)
+        body.addWidget(self.help)
+        body.addWidget(dock.helping.busy)
         for widget in (self.models, self.fit_fault, self.summary):
             body.addWidget(widget)
         body.addLayout(blend)
         body.addWidget(self.look)
-        body.addLayout(self.verdict_row)
+        body.addWidget(self.verdict)
         body.addWidget(self.saved)
         body.addLayout(row(self.import_, self.export, self.run, stretch=False))
 

@@ -20,15 +20,16 @@ from napari_pixelgene.gui.register.blending import Blending
 from napari_pixelgene.gui.register.contrast import Contrasts
 from napari_pixelgene.gui.register.controls import Controls
 from napari_pixelgene.gui.register.editing import Editor
+from napari_pixelgene.gui.register.helping import Helping
+from napari_pixelgene.gui.register.judging import Judging
 from napari_pixelgene.gui.register.keys import Keys, handlers_of, pressed
-from napari_pixelgene.gui.register.lines import Lines
 from napari_pixelgene.gui.register.looking import Looking
 from napari_pixelgene.gui.register.overlay import Overlay
 from napari_pixelgene.gui.register.transfer import Transfer
-from napari_pixelgene.gui.register.views import Heard, Views
+from napari_pixelgene.gui.register.views import Heard, Views, farewell
 from napari_pixelgene.gui.register.wording import hint, saved
 from napari_pixelgene.gui.register.work import Work
-from napari_pixelgene.gui.session import ALIGNMENT, FILES, on
+from napari_pixelgene.gui.session import ALIGNMENT, FILES, TISSUE, on
 from napari_pixelgene.pipeline.moving import Moving, movable, open_moving
 
 _SAVE_MS, _PULSE_MS = 1500, 450
@@ -45,13 +46,14 @@ class RegisterDock(Dock):
         self.work: Work | None = None
         self._wanted: str | None = None  # the capture to be opened when the dock is seen
         self._task: workers.Task | None = None
-        self._saving, self._why_unsaved = False, ""
+        self._saving, self.why_unsaved = False, ""
         self._in_front = True
-        self.editor = Editor(self._edited, lambda index: self.views.look_at(index))
+        self.editor = Editor(self.redraw, lambda index: self.views.look_at(index))
         self.transfer = Transfer(self)
         self.contrasts = Contrasts()
         self.overlay = Overlay(self.session, self.contrasts)
         self.blending, self.looking = Blending(self), Looking(self)
+        self.helping, self.judging = Helping(self), Judging(self)
         self.controls = Controls(self)
         editor = self.editor
         heard = Heard(editor.click, editor.move, editor.select, self.controls.hint.setText)
@@ -67,7 +69,8 @@ class RegisterDock(Dock):
         self._save_soon.setSingleShot(True)
         self._pulse = self._timer(_PULSE_MS, self.views.pulse)
         on(self.session.closing, self._leave, self)
-        self.destroyed.connect(_farewell(self.views, self.keys, self.looking.lines))
+        leaving = [*self.looking.lines, *self.helping.begin(), self.views]
+        self.destroyed.connect(farewell(self.keys.free, *(each.leave for each in leaving)))
         self.refresh()
 
     # What is open
@@ -89,6 +92,8 @@ class RegisterDock(Dock):
         if what == FILES or (what == ALIGNMENT and not self._saving):
             self.save(reload=False)
             self.refresh()
+        elif what == TISSUE:
+            self.judging.look_again()
 
     def showEvent(self, event: Any) -> None:
         """It is seen."""
@@ -115,7 +120,7 @@ class RegisterDock(Dock):
         """What had to wait until somebody looks."""
         self._in_front = True
         self.keys.bind()
-        self.views.set_visible(True)
+        self._show_drawn(True)
         self.looking.come()
         for role in ("tissue", "region"):  # they would hide the nuclei that are clicked
             for layer in self.session.layers(role):
@@ -129,9 +134,13 @@ class RegisterDock(Dock):
         self.controls.pick.setChecked(False)
         self.controls.flicker.setChecked(False)
         self.keys.free()
-        self.views.set_visible(False)
+        self._show_drawn(False)
         self.looking.go()
         self.save(reload=self.window().isVisible())
+
+    def _show_drawn(self, visible: bool) -> None:
+        for part in (self.views, self.helping, self.judging):
+            part.set_visible(visible)
 
     def _nothing(self, text: str, to: str) -> None:
         self._say.setText(text)
@@ -174,7 +183,9 @@ class RegisterDock(Dock):
         self.overlay.take(work, channel)
         self.controls.list_channels(work, channel, movable(self.session.require()))
         self.looking.show_channel(channel)
-        self._edited()
+        self.helping.take()
+        self.judging.take()
+        self.redraw()
 
     def _leave(self) -> None:
         """The section is about to be closed."""
@@ -190,10 +201,13 @@ class RegisterDock(Dock):
         self.controls.pick.setChecked(False)
         self.controls.flicker.setChecked(False)
         self.looking.forget()
+        self.helping.busy.stop()
         self.work = self.editor.work = self._wanted = None
-        self.works, self._why_unsaved = {}, ""
+        self.works, self.why_unsaved = {}, ""
         self.views.take(None, 0, {})
         self.overlay.take(None)
+        self.helping.take()
+        self.judging.take()
 
     # What a person does beside editing
 
@@ -223,7 +237,7 @@ class RegisterDock(Dock):
 
     # What follows
 
-    def _edited(self) -> None:
+    def redraw(self) -> None:
         """The work has another draft: show it, draw it, save it soon."""
         work = self.work
         if work is None:
@@ -232,6 +246,8 @@ class RegisterDock(Dock):
         self._draw()
         (self._pulse.start if work.pairs.half is not None else self._pulse.stop)()
         self.controls.show(work)
+        self.helping.reflect()
+        self.judging.reflect()
         if work.unsaved:
             self._save_soon.start()
         self._show_saved()
@@ -248,7 +264,7 @@ class RegisterDock(Dock):
     def save(self, reload: bool = True) -> None:
         """Write what is new; a section that cannot be written is said, and nothing is lost here."""
         self._save_soon.stop()
-        self._saving, self._why_unsaved = True, ""
+        self._saving, self.why_unsaved = True, ""
         try:
             for work in self.works.values():
                 if work.unsaved:
@@ -256,7 +272,7 @@ class RegisterDock(Dock):
                     if reload:
                         self._saved_now()
         except PixelGeneError as error:
-            self._why_unsaved = str(error)
+            self.why_unsaved = str(error)
         finally:
             self._saving = False
         self._show_saved()
@@ -270,22 +286,10 @@ class RegisterDock(Dock):
 
     def _show_saved(self) -> None:
         if self.work is not None:
-            self.controls.saved.setText(saved(self.work, self._why_unsaved))
+            self.controls.saved.setText(saved(self.work, self.why_unsaved))
 
     def _timer(self, milliseconds: int, does: Callable[[], Any]) -> QTimer:
         timer = QTimer(self)
         timer.setInterval(milliseconds)
         timer.timeout.connect(does)
         return timer
-
-
-def _farewell(views: Views, keys: Keys, lines: list[Lines]) -> Callable[..., None]:
-    """What must be undone when Qt deletes the dock; it may not refer to the dock itself."""
-
-    def leave(*_: Any) -> None:
-        keys.free()
-        views.leave()
-        for each in lines:
-            each.leave()
-
-    return leave

@@ -76,6 +76,11 @@ class Editor:
             self.work.do("import", draft)
             self._edited()
 
+    def set_pairs(self, name: str, pairs: Pairs) -> None:
+        """What was proposed and taken."""
+        if self.work is not None:
+            self._do(name, pairs)
+
     def change(self, name: str, **changes: Any) -> None:
         """A step that changes the draft's choices."""
         if self.work is not None:

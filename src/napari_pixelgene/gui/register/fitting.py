@@ -103,6 +103,8 @@ def _given(draft: Draft, keypoints: Keypoints, fixed_mpp: float) -> Fit:
     off = np.hypot(*(draft.given.apply(keypoints.moving_xy) - keypoints.fixed_xy).T)
     judged = replace(draft.given, residual_um=off * fixed_mpp, inlier=np.ones(len(keypoints), dtype=bool))
     words = "The matrix that was given is used."
+    if draft.is_rough:
+        words = f"Rough alignment (agreement {draft.rough:.2f} of 1): refine it with pairs."
     count = int(keypoints.enabled.sum())
     if count:
         at = "the pair" if count == 1 else f"the {count} pairs"

@@ -14,13 +14,23 @@ _MOST = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """What a person has chosen for one capture. `given` is a matrix from a file, used while `choice` is "given"."""
+    """What a person has chosen for one capture.
+
+    `given` is a matrix from a file or a rough alignment, used while `choice` is "given"; `rough` is the agreement of
+    the latter, None for a matrix from a file.
+    """
 
     pairs: Pairs = field(default_factory=Pairs)
     choice: Choice = "auto"
     mirrored: bool = False
     limit_um: float = 15.0
     given: Transform | None = None
+    rough: float | None = None
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether a rough alignment is what holds."""
+        return self.choice == "given" and self.rough is not None
 
     def with_pairs(self, pairs: Pairs) -> Draft:
         """The same choice over other pairs."""

@@ -74,6 +74,7 @@ class ModelChoice(QWidget):
             held_out.setText(_um(found.loo_rmse_um) if found else "")
             radio.setToolTip(_TIPS[kind] + (f" – {found.why_not}" if found and found.why_not else ""))
         self._rows["auto"][0].setText(f"auto → {fit.recommended}" if fit.recommended else "auto")
+        self._rows["given"][0].setText("rough alignment" if draft.rough is not None else "given matrix")
         for kind, cells in self._rows.items():
             for widget in cells[1:] if kind == "auto" else cells if kind == "given" else ():
                 widget.setVisible(kind == "given" and draft.given is not None)

@@ -52,7 +52,7 @@ class Overlay:
 
     def update(self) -> None:
         """Draw the present transform: other data in the layers there are, a new layer the first time."""
-        transform = self.work.transform if self.work is not None else None
+        transform = self.work.drawn if self.work is not None else None
         if self.work is None or transform is None:
             self._clear()
             return
@@ -63,7 +63,7 @@ class Overlay:
 
     def require(self) -> Any | None:
         """The layer of the chosen channel, made where it is not; None while there is no transform."""
-        transform = self.work.transform if self.work is not None else None
+        transform = self.work.drawn if self.work is not None else None
         if self.work is None or transform is None:
             return None
         self._made = True
@@ -100,7 +100,7 @@ class Overlay:
         """Show it in squares or beyond a line only; None shows all of it."""
         looks_else = (mask is None) != (self._mask is None)
         self._mask = mask
-        transform = self.work.transform if self.work is not None else None
+        transform = self.work.drawn if self.work is not None else None
         layer = self.require() if mask is not None else self.layer()
         if layer is None or transform is None:
             return

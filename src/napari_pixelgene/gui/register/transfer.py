@@ -104,5 +104,5 @@ def draft_of(work: Work, keypoints: Keypoints | None, transform: Transform | Non
         choice = "auto" if draft.choice == "given" else draft.choice
         draft = replace(draft, pairs=Pairs.of(here), choice=choice)
     if transform is not None and (keypoints is None or transform.kind == "given"):
-        draft = replace(draft, given=work.moving.transform_from_here(transform), choice="given")
+        draft = replace(draft, given=work.moving.transform_from_here(transform), choice="given", rough=None)
     return draft

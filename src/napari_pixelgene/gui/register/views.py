@@ -88,7 +88,7 @@ class Views:
             return
         for side in SIDES:
             self.marks[side].show(self._seen(side, True))
-        follow = self.work.fit.follow or self.work.transform
+        follow = self.work.preview or self.work.fit.follow or self.work.transform
         places = self._to_canvas("moving"), self._to_canvas("fixed")
         self.link.moving_to_fixed = None if follow is None else Way(follow, *places)
 
@@ -140,7 +140,7 @@ class Views:
         places = {}
         for side in SIDES:
             points = self.work.pairs.points(side)
-            places[side] = self._seated(side, points[index : index + 1])[0] if index < len(points) else None
+            places[side] = self.seated(side, points[index : index + 1])[0] if index < len(points) else None
         self.link.look_at(places["fixed"], places["moving"])
 
     def pick(self, on: bool) -> None:
@@ -197,7 +197,7 @@ class Views:
         """(3, 3): a side's frame to the places of its canvas."""
         return self._on_canvas(side) @ np.diag([self.unit(side), self.unit(side), 1.0])
 
-    def _seated(self, side: Side, points: list[Point]) -> FloatArray:
+    def seated(self, side: Side, points: list[Point]) -> FloatArray:
         """Points of a side's frame where they lie on its canvas (n, 2)."""
         return geometry.apply_matrix(self._to_canvas(side), np.array(points, dtype=np.float64).reshape(-1, 2))
 
@@ -218,7 +218,7 @@ class Views:
     def _seen(self, side: Side, bright: bool) -> Any:
         assert self.work is not None
         pairs = self.work.pairs
-        return seen(pairs, self.work.fit, self._seated(side, pairs.points(side)), bright)
+        return seen(pairs, self.work.fit, self.seated(side, pairs.points(side)), bright)
 
     def _draw_moving(self, work: Work, channel: int) -> None:
         image, moving = work.moving.channels[channel], work.moving
@@ -240,3 +240,13 @@ class Views:
 def _rows_first(matrix: FloatArray) -> FloatArray:
     """A matrix on (x, y, 1) as one on (y, x, 1)."""
     return matrix[np.ix_([1, 0, 2], [1, 0, 2])]
+
+
+def farewell(*leaves: Callable[[], None]) -> Callable[..., None]:
+    """What must be undone when Qt deletes the dock; none of it may refer to the dock itself."""
+
+    def leave(*_: Any) -> None:
+        for each in leaves:
+            each()
+
+    return leave

@@ -1,0 +1,91 @@
+"""A verdict as the window shows it: one line, a picture of the map, and whether it still holds. No window here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_pixelgene.elements.alignment import Transform
+from napari_pixelgene.elements.arrays import Array, FloatArray
+from napari_pixelgene.elements.verdict import SEEN, UNLIKE, Level, QualityMap, Verdict
+from napari_pixelgene.gui.register.pairs import Pairs
+
+SIGNS: dict[Level, str] = {"good": "●", "look here": "▲", "do not use": "✗"}
+# The colours of errors end at 10 µm, or at the largest, as in the report.
+_LEAST_END_UM = 10.0
+_CELL = 24  # pixels of the picture a square of the lattice
+_UNLIKE, _INK, _GREY = (255, 140, 26, 235), (20, 20, 20, 255), (225, 225, 225, 235)
+Colours = Callable[[FloatArray], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, and the pairs and transform it was made on; None where those are not known any more."""
+
+    verdict: Verdict
+    pairs: Pairs | None
+    transform: Transform | None
+
+    def holds(self, pairs: Pairs, transform: Transform | None) -> bool:
+        """Whether nothing changed since."""
+        if self.pairs is None or self.transform is None or not self.transform.same_map(transform):
+            return False
+        return self.pairs.pairs == pairs.pairs
+
+
+def line(verdict: Verdict) -> str:
+    """Sign, word and numbers: "● Good: median 1.9 µm, worst 4.2 µm, held out 3.1 µm"."""
+    numbers = verdict.numbers
+    named = (("median", "median_error_um"), ("worst", "worst_seen_um"), ("held out", "loo_rmse_um"))
+    values = [(words, numbers.get(key)) for words, key in named]
+    told = ", ".join(f"{words} {value:.1f} µm" for words, value in values if value is not None)
+    alone = " (by the pairs alone)" if verdict.basis == "pairs" else ""
+    return f"{SIGNS[verdict.level]} {verdict.level.capitalize()}{alone}: {told or 'nothing to judge it by'}"
+
+
+def places(verdict: Verdict) -> list[tuple[str, str]]:
+    """The worst places: a letter, and why."""
+    return [(chr(ord("A") + i), place.why) for i, place in enumerate(verdict.worst)]
+
+
+def scale_end(found: QualityMap) -> float:
+    """Where the colours of errors end, in µm."""
+    seen = found.distance_um[found.seen]
+    return float(max(_LEAST_END_UM, seen.max())) if len(seen) else _LEAST_END_UM
+
+
+def picture(found: QualityMap, size_um: tuple[float, float], colours: Colours) -> tuple[Array, float]:
+    """The map over a slide of (x, y) `size_um` as RGBA, and the side of its pixels in µm.
+
+    Squares are coloured by how far nuclei lie apart; crossed where they do not agree, hatched where nobody knows, clear
+    where there is no tissue. `colours` takes numbers from 0 to 1 to RGBA.
+    """
+    pixel = found.spacing_um / _CELL
+    columns, rows = (int(np.ceil(size / found.spacing_um)) for size in size_um)
+    drawn = np.zeros((rows * _CELL, columns * _CELL, 4), dtype=np.uint8)
+    tints = np.round(255 * colours(np.nan_to_num(found.distance_um / scale_end(found)))).astype(np.uint8)
+    for place, state, tint in zip(found.place_um, found.state, tints, strict=True):
+        column, row = (int(v // found.spacing_um) for v in place)
+        square = drawn[row * _CELL : (row + 1) * _CELL, column * _CELL : (column + 1) * _CELL]
+        square[...] = swatch(int(state), tint)[: square.shape[0], : square.shape[1]]
+    width, height = (int(np.ceil(size / pixel)) for size in size_um)
+    return drawn[:height, :width], pixel
+
+
+def swatch(state: int, tint: Array | None = None) -> Array:
+    """One square (row, column, RGBA) of the map, with a gap around it."""
+    square = np.zeros((_CELL, _CELL, 4), dtype=np.uint8)
+    inner = square[1:-1, 1:-1]
+    rows, columns = np.indices(inner.shape[:2])
+    if state == SEEN and tint is not None:
+        inner[...] = tint
+    elif state == UNLIKE:
+        inner[...] = _UNLIKE
+        last = inner.shape[0] - 1
+        inner[(abs(rows - columns) < 2) | (abs(rows + columns - last) < 2)] = _INK
+    else:
+        inner[(rows + columns) % 6 < 2] = _INK
+        inner[(rows + columns) % 6 >= 2] = _GREY
+    return square

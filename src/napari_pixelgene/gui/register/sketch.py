@@ -1,0 +1,88 @@
+"""Proposals in one canvas: diamonds where points would be, and arrows from where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_pixelgene.elements.arrays import FloatArray
+from napari_pixelgene.gui.layers import KEY
+
+# Rings are cyan and round: these are lime and have corners, on pink as on black.
+COLOUR, _CHOSEN, _DIM, _INK = "#a6ff2e", "#ffffff", "#d0d0d0", "#0a0a2c"
+_PX, _CHOSEN_PX, _ARROW_PX = 24, 32, 6.0
+
+
+class Sketch:
+    """Keeps two layers in one viewer model while there is something to show. `metadata` makes them the section's."""
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.metadata: dict[str, Any] = {}
+        self._points: Any = None
+        self._arrows: Any = None
+        self._chosen: int | None = None
+        viewer.scene.camera.events.zoom.connect(self._size)
+
+    def show(
+        self, xy: FloatArray, labels: Sequence[str], able: Sequence[bool], chosen: int | None, arrows: FloatArray
+    ) -> None:
+        """Diamonds at (n, 2) of the canvas, the chosen one larger, and arrows (m, 2, 2), start and reach as (x, y)."""
+        self._chosen = chosen
+        active = self.viewer.layers.selection.active
+        if not self._there(self._arrows):
+            self._arrows = self.viewer.add_vectors(np.zeros((0, 2, 2)), **self._look("proposed moves", "arrow"))
+        if not self._there(self._points):
+            self._points = self.viewer.add_points(np.zeros((0, 2)), **self._look("proposals", None))
+            self._points.editable = False
+        self._arrows.data = arrows[:, :, ::-1]
+        self._points.selected_data = set()
+        self._points.data = xy[:, ::-1]
+        if len(xy):
+            self._points.symbol = "diamond"
+            tints = [COLOUR if each else _DIM for each in able]
+            self._points.face_color = [_CHOSEN if i == chosen else tint for i, tint in enumerate(tints)]
+            self._points.border_color = _INK
+            self._points.features = {"label": list(labels)}
+        if len(arrows):
+            self._arrows.edge_color = COLOUR
+        self._size()
+        if active is not None and active in self.viewer.layers:
+            self.viewer.layers.selection.active = active
+
+    def remove(self) -> None:
+        """Take the layers away."""
+        for layer in (self._points, self._arrows):
+            if self._there(layer):
+                self.viewer.layers.remove(layer)
+        self._points = self._arrows = None
+
+    def set_visible(self, visible: bool) -> None:
+        """Show or hide them."""
+        for layer in (self._points, self._arrows):
+            if self._there(layer):
+                layer.visible = visible
+
+    def leave(self) -> None:
+        """Follow the camera no more."""
+        self.viewer.scene.camera.events.zoom.disconnect(self._size)
+
+    def _there(self, layer: Any) -> bool:
+        return layer is not None and layer in self.viewer.layers
+
+    def _look(self, name: str, arrow: str | None) -> dict[str, Any]:
+        says = {"name": name, "units": ("µm", "µm"), "metadata": {KEY: self.metadata} if self.metadata else {}}
+        if arrow is not None:
+            return {**says, "vector_style": arrow, "blending": "translucent_no_depth"}
+        text = {"string": "{label}", "size": 10, "color": _INK, "anchor": "center"}
+        return {**says, "features": {"label": []}, "text": text, "border_width": 0.09}
+
+    def _size(self, _: Any = None) -> None:
+        um = 1 / self.viewer.scene.camera.zoom
+        if self._there(self._points) and len(self._points.data):
+            pixels = [_CHOSEN_PX if i == self._chosen else _PX for i in range(len(self._points.data))]
+            self._points.size = np.array(pixels) * um
+        if self._there(self._arrows):
+            self._arrows.edge_width = _ARROW_PX * um

@@ -1,0 +1,133 @@
+"""The verdict at the end of the dock: one line, the map's legend, where to look first, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.utils.colormaps import ensure_colormap
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_pixelgene.elements.arrays import Array, FloatArray
+from napari_pixelgene.elements.verdict import UNKNOWN, UNLIKE, Level, Verdict
+from napari_pixelgene.gui.dock import allow, button, row, words
+from napari_pixelgene.gui.register.quality import line, places, scale_end, swatch
+
+if TYPE_CHECKING:
+    from napari_pixelgene.gui.register.judging import Judging
+
+# Background and ink, read on both themes; told apart by sign and word as well.
+_LOOKS: dict[Level, tuple[str, str]] = {
+    "good": ("#00606e", "white"),
+    "look here": ("#ffb000", "black"),
+    "do not use": ("#8f1d17", "white"),
+}
+_OLD = ("#6b6b6b", "white")
+_NOTHING = "No verdict yet: 'Check' compares nuclei of both images all over the tissue."
+
+
+class VerdictBox(QWidget):
+    """Buttons that ask `judging`; `show_verdict` fills the rest."""
+
+    def __init__(self, judging: Judging) -> None:
+        super().__init__()
+        self.says, self.reasons = words("", "verdict"), words("", "reasons")
+        self.check = button("Check", judging.check)
+        self.map = QPushButton("QC map")
+        self.map.setCheckable(True)
+        self.map.toggled.connect(judging.show_map)
+        self.report = button("Report…", judging.report)
+        self.legend = Legend()
+        self._go = judging.go
+        self._places = QWidget()
+        self._grid = QGridLayout(self._places)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setVerticalSpacing(2)
+        self._grid.setColumnStretch(0, 1)
+        self._whys: list[QLabel] = []
+        self.gos: list[QPushButton] = []
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.says, self.reasons, self._places, self.legend):
+            column.addWidget(widget)
+        column.addLayout(row(self.check, self.map, self.report, stretch=False))
+
+    def show_verdict(self, verdict: Verdict | None, stale: bool) -> None:
+        """What was found, or that nothing is known; `stale` where something changed since."""
+        said = _NOTHING if verdict is None else line(verdict)
+        if verdict is not None and stale:
+            said = f"◌ Before the last change: {said}. Check again."
+        self.says.setText(said)
+        look = None if verdict is None else _OLD if stale else _LOOKS[verdict.level]
+        self.says.setStyleSheet(
+            "" if look is None else f"background: {look[0]}; color: {look[1]}; padding: 3px; border-radius: 3px;"
+        )
+        self.says.setToolTip("" if verdict is None else verdict.sentence)
+        self.reasons.setText("" if verdict is None or stale else "\n".join(f"• {each}" for each in verdict.reasons))
+        self.reasons.setVisible(bool(self.reasons.text()))
+        self._list([] if verdict is None or stale else places(verdict))
+
+    def show_legend(self, verdict: Verdict | None) -> None:
+        """What the colours of the map mean; None while it is not shown."""
+        self.legend.setVisible(verdict is not None)
+        if verdict is not None:
+            self.legend.show_end(scale_end(verdict.map))
+
+    def allow(self, check: str, shown: str, report: str) -> None:
+        """Why each of the buttons cannot be pressed; empty when it can."""
+        allow(self.check, check, "Compare nuclei of both images all over the tissue. About a second a mm² of tissue")
+        allow(self.map, shown, "How far nuclei of both images lie apart, all over the tissue")
+        allow(self.report, report, "Write one page on this registration, and open it. Some seconds")
+
+    def _list(self, found: Sequence[tuple[str, str]]) -> None:
+        self._places.setVisible(bool(found))
+        for i in range(len(self._whys), len(found)):
+            self._whys.append(words(""))
+            self.gos.append(button("Go there", partial(self._go, i), "Look at this place in both images"))
+            self._grid.addWidget(self._whys[i], i, 0)
+            self._grid.addWidget(self.gos[i], i, 1)
+        for i, (why, go) in enumerate(zip(self._whys, self.gos, strict=True)):
+            why.setText(": ".join(found[i]) if i < len(found) else "")
+            for widget in (why, go):
+                widget.setVisible(i < len(found))
+
+
+class Legend(QWidget):
+    """The map's colours, in µm, and its two marks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.end = QLabel()
+        bar = np.round(255 * viridis(np.linspace(0, 1, 90))).astype(np.uint8)
+        top = row(QLabel("nuclei apart  0"), _pixmap(np.tile(bar[None], (14, 1, 1))), self.end)
+        marks = row(_pixmap(swatch(UNKNOWN)), QLabel("nobody knows"), _pixmap(swatch(UNLIKE)), QLabel("do not agree"))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for each in (top, marks):
+            column.addLayout(each)
+        self.hide()
+
+    def show_end(self, end_um: float) -> None:
+        """Where the colours end."""
+        self.end.setText(f"{end_um:.0f} µm")
+
+
+def viridis(values: FloatArray) -> FloatArray:
+    """Numbers from 0 to 1 as RGBA, told apart by the colour-blind."""
+    return np.asarray(ensure_colormap("viridis").map(np.asarray(values, dtype=np.float32)))
+
+
+def _pixmap(rgba: Array) -> QLabel:
+    whole = np.ascontiguousarray(rgba)
+    rows, columns = whole.shape[:2]
+    shown = QLabel()
+    shown.setPixmap(
+        QPixmap.fromImage(QImage(whole.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy())
+    )
+    shown.setAlignment(Qt.AlignmentFlag.AlignVCenter)
+    shown.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    return shown
