@@ -77,7 +77,7 @@ def pairs(register) -> None:
     """Five pairs in one step; both captures count 1 µm."""
     work = register.work
     work.set_pairs("pairs", work.pairs.of(Keypoints(PLACES, turned(PLACES), work.moving.frame, "he_px")))
-    register._edited()
+    register.redraw()
 
 
 def both_added(person: Person, tmp_path: Path) -> SectionStore:

@@ -69,8 +69,8 @@ class RegisterDock(Dock):
         self._save_soon.setSingleShot(True)
         self._pulse = self._timer(_PULSE_MS, self.views.pulse)
         on(self.session.closing, self._leave, self)
-        leaving = [*self.looking.lines, *self.helping.begin(), self.views]
-        self.destroyed.connect(farewell(self.keys.free, *(each.leave for each in leaving)))
+        drawn = [each.leave for each in self.looking.lines] + [each.leave for each in self.helping.begin()]
+        self.destroyed.connect(farewell(self.keys.free, self.views.leave, *drawn))
         self.refresh()
 
     # What is open

@@ -27,8 +27,12 @@ from napari_pixelgene.stages.matching import ROUGH_UM
 if TYPE_CHECKING:
     from napari_pixelgene.gui.register.helping import Helping
 
-_COLUMNS = ("#", "shift", "sure", "why not")
-_SURE = "How far the match stands above the next best and above chance; from 33 % on it is clear"
+_COLUMNS = (
+    ("#", "The number of a pair, or the letter of a new one"),
+    ("shift", "How far the run would have to be moved there, in µm on the tissue"),
+    ("sure", "How far the match stands above the next best and above chance; from 33 % on it is clear"),
+    ("why not", "Why it cannot be taken"),
+)
 _CHOOSE = "Choose a proposal in the list first"
 
 
@@ -132,9 +136,10 @@ class ProposalTable(QTableWidget):
 
     def __init__(self) -> None:
         super().__init__(0, len(_COLUMNS))
-        self.setHorizontalHeaderLabels(list(_COLUMNS))
-        self.horizontalHeaderItem(1).setToolTip("How far the run would have to be moved there, in µm on the tissue")
-        self.horizontalHeaderItem(2).setToolTip(_SURE)
+        for column, (text, tip) in enumerate(_COLUMNS):
+            head = QTableWidgetItem(text)
+            head.setToolTip(tip)
+            self.setHorizontalHeaderItem(column, head)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(24)
         self.setTabKeyNavigation(False)

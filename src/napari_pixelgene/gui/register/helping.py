@@ -17,9 +17,10 @@ from napari_pixelgene.pipeline.matching import snap_pairs, suggest_pairs
 from napari_pixelgene.pipeline.rough import Rough, rough_alignment
 
 if TYPE_CHECKING:
+    from napari_pixelgene.elements.arrays import FloatArray
     from napari_pixelgene.elements.matching import Proposal
-    from napari_pixelgene.gui.register.controls import Controls
     from napari_pixelgene.gui.register.dock import RegisterDock
+    from napari_pixelgene.gui.register.pairs import Side
     from napari_pixelgene.gui.register.work import Work
 
 _NO_START = "There is nothing to start from: set two or more pairs, or press 'Rough alignment'"
@@ -247,7 +248,8 @@ class Helping:
         ends = np.array(moves, dtype=np.float64).reshape(-1, 2)
         drawn = work.drawn.apply(ends) if work.drawn is not None else np.zeros((0, 2))
         self._sketches["fixed"].metadata = {"role": "proposals", "section": str(self.dock.session.require().path)}
-        for side, arrows in (("fixed", drawn), ("moving", ends)):
+        ways: dict[Side, FloatArray] = {"fixed": drawn, "moving": ends}
+        for side, arrows in ways.items():
             places = [one.fixed_xy if side == "fixed" else one.new_moving for one in shown]
             on_canvas = views.seated(side, arrows).reshape(-1, 2, 2)
             vectors = np.stack([on_canvas[:, 0], on_canvas[:, 1] - on_canvas[:, 0]], axis=1)
@@ -266,8 +268,7 @@ class Helping:
 
     @property
     def _box(self) -> Any:
-        controls: Controls = self.dock.controls
-        return controls.help
+        return self.dock.controls.help
 
     def _start(self, what: str, function: Callable[..., Any], done: Callable[[Any], None]) -> None:
         guarded(lambda dock: dock.helping._run(what, function, done))(self.dock)

@@ -197,7 +197,7 @@ class Views:
         """(3, 3): a side's frame to the places of its canvas."""
         return self._on_canvas(side) @ np.diag([self.unit(side), self.unit(side), 1.0])
 
-    def seated(self, side: Side, points: list[Point]) -> FloatArray:
+    def seated(self, side: Side, points: list[Point] | FloatArray) -> FloatArray:
         """Points of a side's frame where they lie on its canvas (n, 2)."""
         return geometry.apply_matrix(self._to_canvas(side), np.array(points, dtype=np.float64).reshape(-1, 2))
 
