@@ -25,6 +25,7 @@ from napari_pixelgene.elements.capture import Capture, Footprint, Units
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.readers.table_file import is_gzip
 
 _SPOT_NAME = re.compile(r"^\s*(-?\d+(?:\.\d*)?)\s*x\s*(-?\d+(?:\.\d*)?)\s*$")
 _REQUIRED = ("x", "y", "pixel_x", "pixel_y")
@@ -199,15 +200,10 @@ def _read_counts(path: Path) -> _Wide:
 
 def _header(path: Path) -> tuple[list[str], int]:
     """Names of the first line and the number of fields of the second."""
-    opener = gzip.open if _is_gzip(path) else open
+    opener = gzip.open if is_gzip(path) else open
     with opener(path, "rt", encoding="utf-8-sig") as lines:
         first, second = lines.readline().rstrip("\r\n"), lines.readline().rstrip("\r\n")
     return [n.strip().strip('"') for n in first.split("\t")], len(second.split("\t"))
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
 
 
 def _column_names(path: Path, header: list[str], width: int) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 
 from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
 from napari_pixelgene.errors import InputError
+from napari_pixelgene.readers.table_file import is_gzip, readable, unzipped
 
 Kind = Literal["number", "text"]
 Batches = Callable[[Mapping[int, Kind]], Iterator[pa.RecordBatch]]
@@ -36,7 +36,6 @@ _BLOCK_BYTES = 1 << 22
 _TYPES: Mapping[Kind, Any] = {"number": pa.float64(), "text": pa.dictionary(pa.int32(), pa.string())}
 _LONGEST_LINE = 1 << 24  # characters
 _SEPARATORS = ("\t", ",", ";")
-_UNREADABLE = (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +126,14 @@ def refuse_count(path: Path, row: int, column: str, value: float) -> InputError:
 
 
 def _open_parquet(path: Path) -> StreamedTable:
-    with _readable(path), pq.ParquetFile(path) as file:
+    with readable(path), pq.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, int(file.metadata.num_rows)
     names = tuple(schema.names)
 
     def batches(wanted: Mapping[int, Kind]) -> Iterator[pa.RecordBatch]:
         columns = [names[i] for i in wanted]
         size = max(64, min(_BATCH_ROWS, _BATCH_CELLS // len(columns)))
-        with _readable(path), pq.ParquetFile(path) as again:
+        with readable(path), pq.ParquetFile(path) as again:
             for batch in again.iter_batches(size, columns=columns):
                 yield _cast(path, batch, columns, tuple(wanted.values()))
 
@@ -194,9 +193,9 @@ def _open_text(path: Path) -> StreamedTable:
         read = pa_csv.ReadOptions(block_size=_BLOCK_BYTES, column_names=names, skip_rows=head.skip)
         parse = pa_csv.ParseOptions(delimiter=head.separator)
         convert = pa_csv.ConvertOptions(include_columns=list(types), column_types=types)
-        with _readable(path):
+        with readable(path):
             try:
-                yield from pa_csv.open_csv(_bytes(path), read, parse, convert)
+                yield from pa_csv.open_csv(unzipped(path), read, parse, convert)
             except pa.ArrowInvalid:
                 fault = _first_fault(path, head, wanted)
                 if fault is None:
@@ -207,7 +206,7 @@ def _open_text(path: Path) -> StreamedTable:
 
 
 def _head(path: Path) -> _Head:
-    with _readable(path), _lines(path) as lines:
+    with readable(path), _lines(path) as lines:
         start = list(_to_first_row(path, lines))
     skip = next((i for i, line in enumerate(start) if line.strip() and not line.startswith("#")), len(start))
     if len(start) < skip + 2 or not start[skip + 1].strip():
@@ -263,27 +262,7 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _bytes(path: Path) -> pa.NativeFile:
-    return pa.input_stream(str(path), compression="gzip" if _is_gzip(path) else None)
-
-
 @contextmanager
 def _lines(path: Path) -> Iterator[io.TextIOWrapper]:
-    with gzip.open(path) if _is_gzip(path) else path.open("rb") as opened:
+    with gzip.open(path) if is_gzip(path) else path.open("rb") as opened:
         yield io.TextIOWrapper(opened, encoding="utf-8-sig", newline="")
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except _UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} cannot be read as a table ({reason}).", "Copy it again from its source: it may be cut off."
-        ) from None

@@ -6,7 +6,6 @@ Parquet, or CSV (plain or gzip). Rows keep their order, so that vertices of an o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from napari_pixelgene.errors import InputError
+from napari_pixelgene.readers.table_file import readable, unzipped
 
 _BATCH_ROWS = 200_000
 # pyarrow reads some thirty blocks ahead.
@@ -49,11 +49,11 @@ def open_rows(path: Path, needed: Sequence[str]) -> WholeRows:
 
 
 def _open_parquet(path: Path) -> WholeRows:
-    with _readable(path), pq.ParquetFile(path) as file:
+    with readable(path), pq.ParquetFile(path) as file:
         columns, rows = tuple(file.schema_arrow.names), int(file.metadata.num_rows)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with _readable(path), pq.ParquetFile(path) as again:
+        with readable(path), pq.ParquetFile(path) as again:
             for batch in again.iter_batches(_BATCH_ROWS):
                 yield _texts(batch)
 
@@ -67,29 +67,12 @@ def _texts(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _open_csv(path: Path) -> WholeRows:
-    with _readable(path):
-        columns = tuple(pa_csv.open_csv(_bytes(path)).schema.names)
+    with readable(path):
+        columns = tuple(pa_csv.open_csv(unzipped(path)).schema.names)
 
     def batches() -> Iterator[pa.RecordBatch]:
         convert = pa_csv.ConvertOptions(column_types={name: pa.string() for name in _TEXTS if name in columns})
-        with _readable(path):
-            yield from pa_csv.open_csv(_bytes(path), pa_csv.ReadOptions(block_size=_BLOCK_BYTES), None, convert)
+        with readable(path):
+            yield from pa_csv.open_csv(unzipped(path), pa_csv.ReadOptions(block_size=_BLOCK_BYTES), None, convert)
 
     return WholeRows(path, columns, None, batches)
-
-
-def _bytes(path: Path) -> pa.NativeFile:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return pa.input_stream(str(path), compression="gzip" if zipped else None)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} cannot be read as a table ({reason}).", "Copy it again from its source: it may be cut off."
-        ) from None

@@ -9,7 +9,6 @@ anything is binned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.transcripts import TranscriptBatch, Transcripts
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent
+from napari_pixelgene.readers.table_file import readable, unzipped
 
 FILE_NAMES = ("transcripts.parquet", "transcripts.csv.gz", "transcripts.csv")
 CONTROL_PREFIXES = (
@@ -202,42 +202,25 @@ def _add(total: dict[str, int], names: Sequence[str], code: IntArray) -> None:
 
 
 def _open_parquet(path: Path) -> Table:
-    with _readable(path), pq.ParquetFile(path) as file:
+    with readable(path, "transcripts"), pq.ParquetFile(path) as file:
         columns, rows = frozenset(file.schema_arrow.names), int(file.metadata.num_rows)
     texts = [column for column in (_NAME, _CATEGORY) if column in columns]
 
     def batches(wanted: list[str]) -> Iterator[pa.RecordBatch]:
-        with _readable(path), pq.ParquetFile(path, read_dictionary=texts) as again:
+        with readable(path, "transcripts"), pq.ParquetFile(path, read_dictionary=texts) as again:
             yield from again.iter_batches(_BATCH_ROWS, columns=wanted)
 
     return Table(path, columns, rows, batches)
 
 
 def _open_csv(path: Path) -> Table:
-    with _readable(path):
-        columns = frozenset(pa_csv.open_csv(_bytes(path)).schema.names)
+    with readable(path, "transcripts"):
+        columns = frozenset(pa_csv.open_csv(unzipped(path)).schema.names)
 
     def batches(wanted: list[str]) -> Iterator[pa.RecordBatch]:
         types = {column: _TYPES.get(column, pa.string()) for column in wanted}
         convert = pa_csv.ConvertOptions(include_columns=wanted, column_types=types)
-        with _readable(path):
-            yield from pa_csv.open_csv(_bytes(path), pa_csv.ReadOptions(block_size=_BLOCK_BYTES), None, convert)
+        with readable(path, "transcripts"):
+            yield from pa_csv.open_csv(unzipped(path), pa_csv.ReadOptions(block_size=_BLOCK_BYTES), None, convert)
 
     return Table(path, columns, None, batches)
-
-
-def _bytes(path: Path) -> pa.NativeFile:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return pa.input_stream(str(path), compression="gzip" if zipped else None)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} cannot be read as transcripts ({reason}).", "Copy it again from its source: it may be cut off."
-        ) from None
