@@ -17,7 +17,7 @@ from napari_pixelgene.pipeline.rough import is_rough
 from napari_pixelgene.pipeline.verdict import kept_verdict
 from napari_pixelgene.readers.alignments import read_alignment
 from napari_pixelgene.store.section import SectionStore
-from register_person import MORPHOLOGY_MPP, MPP, PLACES, bring, holder_of, write_json
+from register_person import MORPHOLOGY_MPP, MPP, PLACES, bring, holder_of, registered, write_json
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 FIELD = np.stack(np.meshgrid(np.linspace(200, 2700, 9), np.linspace(200, 2700, 9)), axis=-1).reshape(-1, 2)
@@ -25,7 +25,8 @@ FIELD = np.stack(np.meshgrid(np.linspace(200, 2700, 9), np.linspace(200, 2700, 9
 
 def photograph(person, name, *widgets):
     """Pictures of the window, at the widths a dock has, where a person asked for them with PIXELGENE_PICTURES."""
-    if not (folder := os.environ.get("PIXELGENE_PICTURES")):
+    folder = os.environ.get("PIXELGENE_PICTURES", "")
+    if not folder or Path(folder).parts[-2:] == ("docs", "pictures"):
         return
     Path(folder).mkdir(exist_ok=True, parents=True)
     window = person.viewer.window._qt_window
@@ -43,9 +44,33 @@ def photograph(person, name, *widgets):
     QTest.qWait(100)
 
 
+def document(person, name, widget):
+    """The picture of the docs: PIXELGENE_PICTURES=docs/pictures takes it, and these only."""
+    folder = os.environ.get("PIXELGENE_PICTURES", "")
+    if Path(folder).parts[-2:] != ("docs", "pictures"):
+        return
+    person.viewer.window.resize(1500, 1000)
+    person.viewer.window._qt_window.resizeDocks([holder_of(person.dock)], [420], Qt.Orientation.Horizontal)
+    QTest.qWait(150)
+    person.viewer.reset_view()
+    scroll(person, widget)
+    QTest.qWait(200)
+    path = Path(folder) / f"{name}.png"
+    person.viewer.screenshot(str(path), canvas_only=False, flash=False)
+    slim(path)
+
+
+def slim(path):
+    """The same picture with 256 colours: a third of the size, and no eye sees it."""
+    from PIL import Image
+
+    Image.open(path).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+
+
 def scroll(person, widget):
-    area = next(a for a in person.dock.findChildren(QScrollArea) if a.isAncestorOf(widget))
-    area.ensureWidgetVisible(widget)
+    for area in person.dock.findChildren(QScrollArea):
+        if area.isAncestorOf(widget):
+            area.ensureWidgetVisible(widget)
 
 
 def press(person, button):
@@ -123,6 +148,7 @@ def rough_and_suggested(person, section, truth):
     press(person, box.suggest)
     wait(person)
     photograph(person, "suggested", box.reject_all)
+    document(person, "register-proposed", box.reject_all)
     assert "12 new pairs" in box.heading.text() and box.list.rowCount() == 12
     assert "µm" in box.list.item(0, 1).text() and "%" in box.list.item(0, 2).text()
     assert len(person.pairs) == 0
@@ -143,6 +169,7 @@ def checked(person, section, truth):
     layer = person.session.layer("quality")
     assert layer is not None and layer.visible and verdict.legend.isVisible()
     photograph(person, "checked", verdict.report)
+    document(person, "register-checked", verdict.report)
     press(person, verdict.gos[1])
     place = np.array(dock.judging.judged.verdict.worst[1].xy_um)
     for side, um in (("fixed", place), ("moving", truth.inverse().apply(place[None] / MPP)[0] * MORPHOLOGY_MPP)):
@@ -306,3 +333,16 @@ def test_a_wrong_registration_is_said_in_word_and_sign_and_its_worst_place_is_sh
     person.open(section)
     assert verdict.says.text() == says and verdict.map.isEnabled() and not verdict.map.isChecked()
     assert "quality" not in {la.metadata.get("napari_pixelgene", {}).get("role") for la in person.viewer.layers}
+
+
+def test_what_cannot_be_matched_says_why(person, section, truth, monkeypatch, tmp_path):
+    """A run that is shown by its spots has no nuclei: no button that would fail, and the reason where it is asked."""
+    registered(person, section, truth, monkeypatch, tmp_path)
+    dock, box = person.dock, person.dock.controls.help
+    assert box.suggest.isEnabled() and box.snap.isEnabled()
+    dots = replace(dock.work.moving.channels[0], name="density of spots")
+    dock.work.moving = replace(dock.work.moving, channels=(dots, *dock.work.moving.channels))
+    dock.redraw()
+    for button in (box.suggest, box.snap):
+        assert not button.isEnabled() and "no image of nuclei" in button.toolTip()
+    assert box.rough.isEnabled()

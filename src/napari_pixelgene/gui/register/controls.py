@@ -97,7 +97,9 @@ class Controls:
         top.setStretch(0, 1)
         blend = row(QLabel("Blend"), self.blend, self.hide, self.flicker, stretch=False)
         body = dock.body
+        dock.column.insertWidget(1, dock.helping.busy)  # below the page that scrolls: seen wherever one is
         body.addLayout(top)
+        body.addWidget(self.help.ask)
         body.addWidget(self.captures)
         body.addLayout(row(self.given))
         body.addWidget(self.canvas)
@@ -107,7 +109,6 @@ class Controls:
         body.addWidget(self.hint)
         body.addWidget(self.table)
         body.addWidget(self.help)
-        body.addWidget(dock.helping.busy)
         for widget in (self.models, self.fit_fault, self.summary):
             body.addWidget(widget)
         body.addLayout(blend)
@@ -151,7 +152,7 @@ class Controls:
         allow(self.redo, "" if redo else "There is nothing to redo", f"Do again: {redo} (Ctrl+Y)")
         chosen = work.pairs.selected is not None
         allow(self.delete, "" if chosen else "Select a pair first", "Remove the selected pair (Delete)")
-        nothing = "" if work.transform is not None else "There is no fit to draw yet"
+        nothing = "" if work.drawn is not None else "There is no fit to draw yet"
         for widget, tip in self.overlay_tips:
             allow(widget, nothing, tip)
         for way, action in self.exports:

@@ -56,7 +56,7 @@ class HelpBox(QWidget):
         self.suggest, self.snap = button("Suggest pairs", helping.suggest), button("Snap pairs", helping.snap)
         self.far = _radius(ROUGH_UM, "How far from where the run is drawn a match is sought")
         self.near = _radius(SNAP_UM, "How far from its own place a pair may be moved")
-        self.ask = RoughQuestion(helping)
+        self.ask = RoughQuestion(helping)  # at the top as well
         self.heading, self.list = words("", "proposed"), ProposalTable()
         self.list.chosen.connect(helping.choose)
         self.accept = button("Accept", helping.accept)
@@ -81,7 +81,6 @@ class HelpBox(QWidget):
             line.setStretch(0, 3)
             line.setStretch(2, 2)
             column.addLayout(line)
-        column.addWidget(self.ask)
         column.addWidget(self._offered)
         for layout in (inside, column):
             layout.setContentsMargins(0, 0, 0, 0)

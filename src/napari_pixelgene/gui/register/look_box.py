@@ -51,7 +51,7 @@ class TurnRow(QWidget):
 
     def reflect(self, work: Work) -> None:
         """Match needs something that leads from one to the other."""
-        leads = work.fit.follow is not None or work.transform is not None
+        leads = work.fit.follow is not None or work.drawn is not None
         allow(self.match, "" if leads else "Set two pairs first: they tell how the images lie to one another")
 
 
@@ -108,8 +108,10 @@ class LookBox(QWidget):
 
     def reflect(self, work: Work) -> None:
         """What can be seen of this work."""
+        drawn = self.checkers, self.swipe  # they need something to be seen, not to be kept
         for widget, tip in self._tips:
-            allow(widget, "" if work.transform is not None else _NO_FIT, tip)
+            there = work.drawn if widget in drawn else work.transform
+            allow(widget, "" if there is not None else _NO_FIT, tip)
         allow(self.nuclei, "" if work.he.is_rgb else "This slide has one channel: there are no stains to part")
 
     def say(self, arrows: Segments | None, grid: Segments | None) -> None:

@@ -1,0 +1,64 @@
+"""The verdict as the window shows it, without a window: its picture, its line, and when it holds no more."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_pixelgene.elements.alignment import Transform
+from napari_pixelgene.elements.verdict import SEEN, UNKNOWN, UNLIKE, QualityMap, Verdict
+from napari_pixelgene.gui.register.pairs import Pair, Pairs
+from napari_pixelgene.gui.register.quality import Judged, line, picture, scale_end
+
+
+def quality_map() -> QualityMap:
+    """Three squares of 200 µm on a slide of 700 × 500: seen at (0, 1), unlike at (2, 0), unknown at (3, 2)."""
+    place = np.array([[60.0, 290.0], [555.0, 20.0], [640.0, 470.0]])
+    shift = np.array([[3.0, -4.0], [np.nan, np.nan], [np.nan, np.nan]])
+    nan = np.full(3, np.nan)
+    return QualityMap(place, shift, np.array([SEEN, UNLIKE, UNKNOWN]), nan, nan, nan, 200.0, 40.0)
+
+
+def test_the_map_lies_where_its_places_are():
+    asked = []
+
+    def colours(values):
+        asked.append(values)
+        return np.tile([0.0, 1.0, 0.0, 1.0], (len(values), 1))
+
+    rgba, pixel = picture(quality_map(), (700.0, 500.0), colours)
+    assert rgba.shape == (int(np.ceil(500 / pixel)), int(np.ceil(700 / pixel)), 4)  # no farther than the slide
+    assert asked[0][0] == 5 / scale_end(quality_map()) == 0.5
+
+    def at(x, y):
+        return rgba[int(y / pixel), int(x / pixel)]
+
+    assert tuple(at(100, 300)) == (0, 255, 0, 255)
+    assert tuple(at(440, 100))[:3] == (255, 140, 26)  # beside the cross
+    assert tuple(at(500, 100)) == (20, 20, 20, 255)  # its middle
+    unknown = rgba[int(410 / pixel) : int(490 / pixel), int(610 / pixel) : int(690 / pixel)].reshape(-1, 4)
+    assert 0.2 < (unknown[:, 0] == 20).mean() < 0.5 and (unknown[:, 3] > 0).all()  # hatched
+    for x, y in ((100, 100), (300, 300), (500, 300)):
+        assert at(x, y)[3] == 0  # no tissue, nothing drawn
+
+
+def judged(level, basis="nuclei", **numbers) -> Verdict:
+    return Verdict(level, basis, "", (), numbers, (), quality_map())
+
+
+def test_the_line_has_sign_word_and_numbers():
+    verdict = judged("good", median_error_um=1.94, worst_seen_um=4.2, loo_rmse_um=3.06)
+    assert line(verdict) == "● Good: median 1.9 µm, worst 4.2 µm, held out 3.1 µm"
+    assert line(judged("look here", "pairs", median_error_um=6.0, worst_seen_um=None)) == (
+        "▲ Look here (by the pairs alone): median 6.0 µm"
+    )
+    assert line(judged("do not use", "nothing")) == "✗ Do not use: nothing to judge it by"
+
+
+def test_a_verdict_holds_for_the_pairs_and_the_transform_it_was_made_on():
+    pairs = Pairs((Pair((1.0, 2.0), (3.0, 4.0)),), None, 0)
+    transform = Transform(np.diag([2.0, 3.0, 1.0]), "morphology_px", "he_px")
+    made = Judged(judged("good"), pairs, transform)
+    assert made.holds(pairs.select(None), Transform(transform.matrix.copy(), "morphology_px", "he_px"))
+    assert not made.holds(pairs.enabled(0, False), transform)
+    assert not made.holds(pairs, Transform(np.diag([2.0, 3.1, 1.0]), "morphology_px", "he_px"))
+    assert not made.holds(pairs, None) and not Judged(judged("good"), None, None).holds(pairs, transform)
