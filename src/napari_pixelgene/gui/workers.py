@@ -8,6 +8,7 @@ person as warnings.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from threading import Thread
 from typing import Any, NamedTuple
@@ -85,6 +86,16 @@ class Task(QObject):
 
 
 _RUNNING: set[Task] = set()
+_PATIENCE_S = 5.0
+
+
+@atexit.register
+def _stop_all() -> None:
+    """At the end of the process: a thread that is cut off in the middle of C++ takes the process down with it."""
+    for task in list(_RUNNING):
+        task.cancel()
+    for task in list(_RUNNING):
+        task.wait(_PATIENCE_S)
 
 
 def start(
