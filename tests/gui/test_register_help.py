@@ -237,7 +237,7 @@ def test_a_rough_alignment_can_be_refused_turned_round_undone_and_is_known_again
 
 
 def test_snaps_are_taken_or_refused_one_by_one(person, section, truth, monkeypatch, tmp_path):
-    """20 µm of click noise is halved at least; a pair that is far off is not moved, which is said, and switched off."""
+    """12 µm of click noise shrink; a pair that is far off is not moved, which is said, and it can be switched off."""
     with_pairs(person, section, monkeypatch, tmp_path, noisy(truth, 12.0, wrong=[3]))
     dock, box, snap = person.dock, person.dock.controls.help, person.dock.controls.help.snap
     before = person.pairs
