@@ -15,7 +15,9 @@ from napari_pixelgene.gui.run.genes_box import GenesBox
 from napari_pixelgene.gui.session import session_of
 
 
-def test_a_list_with_unknown_genes_is_refused_where_it_is_given(small_section: Path, tmp_path: Path, qtbot, monkeypatch):
+def test_a_list_with_unknown_genes_is_refused_where_it_is_given(
+    small_section: Path, tmp_path: Path, qtbot, monkeypatch
+):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     viewer = ViewerModel()
     session_of(viewer).open(small_section)

@@ -1,6 +1,7 @@
 """From a blank window to a gene map by mouse and keys only, on a real canvas. Its pictures are those of the docs.
 
-`PIXELGENE_PICTURES=docs/pictures` writes them there; else they go where the test's other files go.
+`PIXELGENE_PICTURES=docs/pictures` writes them there, else they go where the test's other files go; with
+`--basetemp=/tmp/slides`, whose name stands in them.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ class Everywhere:
 class MaskedLevel(RegionView):
     """A level (rows, columns) as float32, NaN where `mask` hides it; or (rows, columns, 3) as RGBA uint8.
 
-    In colours pure black is clear as well: a drawn image has it where it does not reach. `pixel_um` (row, column) is the size of its pixels; the first pixel's corner is at 0.
+    In colours pure black is clear as well: a drawn image has it where it does not reach. `pixel_um` (row, column) is
+    the size of its pixels; the first pixel's corner is at 0.
     """
 
     def __init__(self, source: LazyArray, mask: Mask, pixel_um: tuple[float, float]) -> None:
