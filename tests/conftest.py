@@ -1,11 +1,22 @@
-"""What tests share: one small simulated run a session."""
+"""What tests share: one small simulated run a session; and which of them go together where several processes test."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from napari_pixelgene.simulate.run import SimulatedRun, simulate_run
 from napari_pixelgene.simulate.settings import SimulationSettings
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """One process has all windows, since there is one screen and one mouse; else a file stays together."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    gui = Path(__file__).parent / "gui"
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("gui" if item.path.is_relative_to(gui) else str(item.path)))
 
 
 @pytest.fixture(scope="session")

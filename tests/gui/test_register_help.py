@@ -226,8 +226,15 @@ def test_a_rough_alignment_can_be_refused_turned_round_undone_and_is_known_again
     assert dock.controls.models.radio("given").text() == "rough alignment"
     assert "refine it with pairs" in dock.controls.summary.text()
 
-    # Pairs set by hand take its place, once there are three.
+    # A pair far from where it puts it is named; and pairs set by hand take its place, once there are three.
     person.press(dock.controls.pick)
+    person.pair(PLACES[0], truth.apply(PLACES[1:2])[0])
+    assert (
+        "Pair 1 lies" in dock.controls.summary.text() and "the rough alignment puts it" in dock.controls.summary.text()
+    )
+    person.press(dock.controls.undo)
+    person.press(dock.controls.undo)
+    assert "Pair 1 lies" not in dock.controls.summary.text()
     for count, (there, here) in enumerate(zip(PLACES[:3], truth.apply(PLACES[:3]), strict=True), start=1):
         person.pair(there, here)
         assert len(person.pairs) == count and dock.work.draft.is_rough == (count < 3)

@@ -52,6 +52,8 @@ def test_the_line_has_sign_word_and_numbers():
         "▲ Look here (by the pairs alone): median 6.0 µm"
     )
     assert line(judged("do not use", "nothing")) == "✗ Do not use: nothing to judge it by"
+    wrong = judged("do not use", "pairs", median_error_um=0.6, loo_rmse_um=1.1, places_unlike=35, places=42)
+    assert line(wrong) == "✗ Do not use: nuclei do not agree, at 35 of 42 places"
 
 
 def test_a_verdict_holds_for_the_pairs_and_the_transform_it_was_made_on():

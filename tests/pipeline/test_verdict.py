@@ -17,6 +17,7 @@ from napari_pixelgene.elements.tissue import Tissue
 from napari_pixelgene.elements.verdict import Verdict
 from napari_pixelgene.errors import Cancelled, StoreError
 from napari_pixelgene.pipeline.aligning import register_keypoints
+from napari_pixelgene.pipeline.checking import checks
 from napari_pixelgene.pipeline.describing import describe
 from napari_pixelgene.pipeline.importing import import_section
 from napari_pixelgene.pipeline.registration_report import registration_report
@@ -109,6 +110,7 @@ def test_a_section_is_judged_once_and_again_when_it_is_registered_anew(
     name = store.captures()[0]
     kept = kept_verdict(store, name)
     assert kept is not None and kept[0].sentence == verdict.sentence and kept[1]
+    assert not any("but:" in check.text for check in checks(store))
     heard: list[Event] = []
     assert judge_registration(store, on_event=heard.append).sentence == verdict.sentence
     assert [e.text for e in heard if isinstance(e, Note)][-1].endswith("nothing to do.")
@@ -120,6 +122,8 @@ def test_a_section_is_judged_once_and_again_when_it_is_registered_anew(
     again = judge_registration(store)
     assert again.level == "do not use" and again.numbers["median_error_um"] == pytest.approx(20, abs=1.5)
     assert describe(store)["captures"][0]["verdict"]["sentence"] == again.sentence
+    against = [check for check in checks(store) if "is registered, but: Do not use" in check.text]
+    assert [check.level for check in against] == ["missing"]
     assert not [key for key in describe(store)["stale"] if key.startswith("verdict/")]
 
 

@@ -108,6 +108,11 @@ def test_nuclei_that_agree_nowhere() -> None:
     assert judge(lost, replace(GOOD_PAIRS, fit_um=15.0)).level == "look here"
     assert judge(lost, replace(GOOD_PAIRS, fit_um=50.0)).level == "do not use"
     assert judge(lost, replace(GOOD_PAIRS, trusted=5)).level == "do not use"
+    assert any("another section" in reason for reason in verdict.reasons)
+    own = judge(lost, GOOD_PAIRS, same_section=True)
+    assert own.level == "do not use" and any("laid in the wrong place" in reason for reason in own.reasons)
+    few = judge(without(seen((1.0, 0.0)), slice(0, 6), UNLIKE), GOOD_PAIRS, same_section=True)
+    assert few.level == "look here"
 
 
 def test_pairs_alone() -> None:

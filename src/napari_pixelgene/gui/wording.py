@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _COMMANDS = (
+    (r"take them so with --mend", "“Use it so”"),
+    (r"Register it: pixelgene register \S+ --keypoints FILE(\s*\(or --matrix FILE\))?", "Do that in the Register dock"),
     (r" \(--radius-is [a-z-]+\)", ""),  # the words before it are those of the choice
     (r"pixelgene register \S+ --keypoints FILE(\s*\(or --matrix FILE\))?", "Do that in the Register dock"),
     (r"pixelgene relink \S+?(?=[.\s]*$|\s)", "“relink…” in the Section dock"),

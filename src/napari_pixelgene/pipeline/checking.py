@@ -18,6 +18,7 @@ from napari_pixelgene.stages.checks import COARSE_MPP
 from napari_pixelgene.store.bins import read_bin_totals
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.tissue import read_tissue
+from napari_pixelgene.store.verdicts import read_verdict
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import FloatArray
@@ -116,13 +117,26 @@ def _capture(store: SectionStore, capture: StoredCapture, gone: bool) -> Iterato
     elif is_rough(store, capture.name):
         yield Check("warning", f"{capture.name} is only roughly aligned: refine it with pairs in Register")
     elif capture.to_he is not None:
-        yield Check("good", _registered(capture))
+        yield _judged(store, capture) or Check("good", _registered(capture))
     if gone:
         return
     off = off_tissue(store, capture.name)
     if off is not None and off.share > 0:
         level: Level = "good" if off.share <= _FEW_OFF else "warning"
         yield Check(level, f"{off.share:.1%} of {off.total:,} {off.what} lie off the tissue", OFF_TISSUE)
+
+
+def _judged(store: SectionStore, capture: StoredCapture) -> Check | None:
+    """What the verdict says against the registration; None where it is good, out of date, or was never asked for."""
+    if read_verdict(store, capture.name) is None:
+        return None
+    from napari_pixelgene.pipeline.verdict import kept_verdict  # heavy, and seldom needed
+
+    kept = kept_verdict(store, capture.name)
+    if kept is None or not kept[1] or kept[0].level == "good":
+        return None
+    level: Level = "missing" if kept[0].level == "do not use" else "warning"
+    return Check(level, f"{capture.name} is registered, but: {kept[0].sentence}")
 
 
 def _registered(capture: StoredCapture) -> str:

@@ -114,7 +114,8 @@ def judge_laid(
     near = MatchingSettings()
     matches = match_places(laid.he, laid.moving, laid.to_he, places, near, on_event)
     found = map_of(matches, places, doubt_um, spacing, near.radius_um)
-    return judge(_looked_farther(laid, found, on_event), pairs, settings)
+    # Fluorescence is that of the section itself; a second stained slide may be its neighbour.
+    return judge(_looked_farther(laid, found, on_event), pairs, settings, same_section=not laid.moving.is_rgb)
 
 
 def _looked_farther(laid: Laid, found: QualityMap, on_event: OnEvent) -> QualityMap:

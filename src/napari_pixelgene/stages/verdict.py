@@ -127,9 +127,15 @@ def with_far_look(found: QualityMap, rows: IntArray, far: Matches, searched_um: 
     return replace(found, state=state, shift_um=shift, searched_um=searched_um)
 
 
-def judge(found: QualityMap, pairs: PairEvidence, settings: VerdictSettings | None = None) -> Verdict:
-    """The verdict on what was found. Whether there was a picture to compare is told by the map's states."""
-    return _Judge(found, pairs, settings or VerdictSettings()).verdict()
+def judge(
+    found: QualityMap, pairs: PairEvidence, settings: VerdictSettings | None = None, same_section: bool = False
+) -> Verdict:
+    """The verdict on what was found. Whether there was a picture to compare is told by the map's states.
+
+    `same_section`: both images show the same nuclei, so that nuclei which agree nowhere are out of place; else they
+    may be those of a neighbouring section.
+    """
+    return _Judge(found, pairs, settings or VerdictSettings(), same_section).verdict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,7 @@ class _Judge:
     map: QualityMap
     pairs: PairEvidence
     settings: VerdictSettings
+    same_section: bool = False
 
     @property
     def comparable(self) -> int:
@@ -210,7 +217,7 @@ class _Judge:
         if basis == "nothing":
             return "do not use" if self.at_odds else "look here"
         enough = self.pairs.trusted >= _FEW_PAIRS
-        if median > limits.useless_um or (self.at_odds and not enough):
+        if median > limits.useless_um or (self.at_odds and (self.same_section or not enough)):
             return "do not use"
         return "good" if fine and enough and not self.at_odds else "look here"
 
@@ -294,7 +301,7 @@ class _Judge:
         if unlike:
             out.append(
                 f"At {unlike} places both images show nuclei that do not agree within {self.map.searched_um:.0f} µm:"
-                " a fold, a tear, a part that was lost, or another section of the tissue."
+                f" {self.why_unlike()}."
             )
         unknown = len(self.map) - self.comparable
         if unknown:
@@ -302,6 +309,12 @@ class _Judge:
                 f"At {unknown} of {len(self.map)} places there is nothing to compare: how well they fit is unknown."
             )
         return out + self.of_pairs(basis)
+
+    def why_unlike(self) -> str:
+        """What may be behind nuclei that do not agree, the likeliest first."""
+        if self.at_odds and self.same_section:
+            return "the run is laid in the wrong place, or turned or mirrored wrongly"
+        return "laid in the wrong place, a fold, a tear, a part that was lost, or another section of the tissue"
 
     def of_pairs(self, basis: Basis) -> list[str]:
         """What the pairs leave open."""

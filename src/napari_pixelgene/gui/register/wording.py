@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from napari_pixelgene.gui.register.pairs import Pairs, Side
 from napari_pixelgene.gui.register.work import Work
 
+# A rough alignment lands within 100 µm; what lies further from it was clicked somewhere else.
+_ROUGHLY_UM = 150.0
 _IMAGE: dict[Side, str] = {"fixed": "the H&E", "moving": "the image above"}
 
 
@@ -31,12 +35,25 @@ def hint(work: Work, picking: bool) -> str:
 def summary(work: Work) -> str:
     """The fit in words: how good, what is recommended, what to beware of."""
     found = work.fit
-    lines = [found.summary, found.recommendation, *(f"⚠ {text}" for text in found.cautions)]
+    cautions = [*_far_from_rough(work), *found.cautions]
+    lines = [found.summary, found.recommendation, *(f"⚠ {text}" for text in cautions)]
     if found.quiet and len(work.pairs):
         lines.append(found.quiet)
     if found.transform is None and work.standing is not None and len(work.pairs):
-        lines.append("The alignment that is stored stays until these pairs give another.")
+        which = "rough alignment" if work.draft.rough is not None else "alignment that is stored"
+        lines.append(f"The {which} stays until these pairs give another.")
     return "\n".join(line for line in lines if line)
+
+
+def _far_from_rough(work: Work) -> list[str]:
+    """Pairs that the rough alignment, where there was one, puts somewhere else altogether."""
+    draft = work.draft
+    if draft.given is None or draft.rough is None or not len(draft.pairs):
+        return []
+    away = draft.given.apply(work.keypoints.moving_xy) - work.keypoints.fixed_xy
+    off_um = np.hypot(*away.T) * work.he.require_mpp()
+    far = np.flatnonzero((off_um > _ROUGHLY_UM) & work.keypoints.enabled)
+    return [f"Pair {i + 1} lies {off_um[i]:.0f} µm from where the rough alignment puts it. Check it." for i in far]
 
 
 def saved(work: Work, why_not: str) -> str:
