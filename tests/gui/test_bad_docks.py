@@ -128,8 +128,8 @@ def test_layers_deleted_in_the_middle_leave_every_dock_working(make_napari_viewe
     QApplication.processEvents()
     for title, each in docks.items():
         show_dock(viewer, title)
-        QTest.qWait(50)
-        assert each.state == "full" and "defect" not in seen(each) and "Traceback" not in seen(each), title
+        qtbot.waitUntil(lambda each=each: each.state == "full", timeout=20_000)
+        assert "defect" not in seen(each) and "Traceback" not in seen(each), title
     table = docks["Genes"].table
     show_dock(viewer, "Genes")
     QTest.keyClick(table, Qt.Key.Key_Down)

@@ -113,7 +113,7 @@ def test_a_section_is_judged_once_and_again_when_it_is_registered_anew(
     assert not any("but:" in check.text for check in checks(store))
     heard: list[Event] = []
     assert judge_registration(store, on_event=heard.append).sentence == verdict.sentence
-    assert [e.text for e in heard if isinstance(e, Note)][-1].endswith("nothing to do.")
+    assert [e.text for e in heard if isinstance(e, Note)][-1].endswith("has not changed since it was judged.")
     pairs = read_alignment(small_run.keypoints)
     assert isinstance(pairs, Keypoints)
     register_keypoints(store, replace(pairs, fixed_xy=pairs.fixed_xy + np.array([24.0, -32.0])))

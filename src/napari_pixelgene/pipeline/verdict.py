@@ -82,7 +82,7 @@ def judge_registration(
     fingerprint = provenance.fingerprint(settings, inputs)
     kept = read_verdict(store, found.name)
     if kept is not None and provenance.made_with(store, "captures", found.name, STAGE) == fingerprint:
-        on_event(Note(f"The registration of '{found.name}' was judged before; nothing to do.", stage=STAGE))
+        on_event(Note(f"The registration of '{found.name}' has not changed since it was judged.", stage=STAGE))
         return kept
     verdict = judge_laid(_laid(store, found, on_event), tissue, grid_of(store).superpixel_um, settings, on_event)
     write_verdict(store, found.name, verdict, fingerprint)

@@ -145,7 +145,8 @@ def _row(index: int, enabled: bool, off: float, inlier: bool, limit_um: float, c
 def _too_few(draft: Draft, keypoints: Keypoints, needed: int) -> str:
     have, off = int(keypoints.enabled.sum()), int((~keypoints.enabled).sum())
     if not len(keypoints):
-        return "Switch 'Pick' on, click a spot in one image, then the same spot in the other."
+        way = "Or switch 'Pick' on, click a spot in one image, then the same spot in the other."
+        return f"'Rough alignment' lays the run where its tissue fits; then pairs can be suggested. {way}"
     there = f"there {'is' if have == 1 else 'are'} {have}" + (f" ({off} switched off)" if off else "")
     what = "A registration" if draft.choice == "auto" else f"The model {draft.choice}"
     return f"{what} needs {needed} pairs, {there}."

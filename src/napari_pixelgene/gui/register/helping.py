@@ -13,6 +13,7 @@ from napari_pixelgene.gui.register.busy import Busy
 from napari_pixelgene.gui.register.help_box import Line
 from napari_pixelgene.gui.register.proposals import Offer, headline, off_words
 from napari_pixelgene.gui.register.sketch import Sketch
+from napari_pixelgene.gui.register.wording import ROUGH, SNAP, SUGGEST
 from napari_pixelgene.pipeline.matching import snap_pairs, suggest_pairs
 from napari_pixelgene.pipeline.rough import Rough, rough_alignment
 
@@ -138,9 +139,7 @@ class Helping:
             standing = self.offer.standing(self.dock.work.pairs)
             self.chosen = standing[line]
             self.reflect()
-            one = self.offer.proposals[self.chosen]
-            views = self.dock.views
-            views.link.look_at(*(views.seated(side, [xy])[0] for side, xy in _places(one)))
+            self._look()
 
     def accept(self) -> None:
         """The chosen one, and on to the next."""
@@ -179,12 +178,14 @@ class Helping:
         name = f"proposed {what}" if len(indices) == 1 else f"{len(indices)} proposed {what}s"
         self._step_on(indices)
         self.dock.editor.set_pairs(name, offer.taken(indices, work.pairs, work.moving.frame))
+        self._look()
 
     def _put_away(self, indices: list[int]) -> None:
         assert self.offer is not None
         self._step_on(indices)
         self.offer = self.offer.without(indices)
         self.reflect()
+        self._look()
 
     def _step_on(self, leaving: Iterable[int]) -> None:
         """Choose the next of those that stay."""
@@ -195,6 +196,12 @@ class Helping:
         self.chosen = next(iter(after or stay), None) if self.chosen is not None else None
 
     # What is seen
+
+    def _look(self) -> None:
+        """Both images at the proposal that is chosen."""
+        if self.offer is not None and self.chosen is not None:
+            one, seated = self.offer.proposals[self.chosen], self.dock.views.seated
+            self.dock.views.link.look_close(seated("fixed", [one.fixed_xy])[0], seated("moving", [one.new_moving])[0])
 
     def take(self) -> None:
         """Another capture, or none: what was proposed for the last one is gone."""
@@ -262,9 +269,9 @@ class Helping:
         start = "" if work.transform is not None else _NO_START
         nuclei = _NO_NUCLEI if work.moving.channels[0].name.startswith("density of ") else ""
         pairs = "" if any(pair.enabled for pair in work.pairs.pairs) else "There is no pair to snap yet"
-        allow(box.rough, busy or asked, _ROUGH)
-        allow(box.suggest, busy or asked or nuclei or start, _SUGGEST)
-        allow(box.snap, busy or asked or nuclei or pairs or start, _SNAP)
+        allow(box.rough, busy or asked, ROUGH)
+        allow(box.suggest, busy or asked or nuclei or start, SUGGEST)
+        allow(box.snap, busy or asked or nuclei or pairs or start, SNAP)
 
     @property
     def _box(self) -> Any:
@@ -280,18 +287,6 @@ class Helping:
         dock.save()
         store, name = dock.session.require(), dock.work.moving.capture
         self.busy.run(what, lambda hear: function(store, name, hear), done)
-
-
-_ROUGH = (
-    "Find where the run lies by the outline of the tissue and its nuclei, turned or mirrored in any way. You look at "
-    "it before it is kept. Takes some seconds"
-)
-_SUGGEST = "Propose new pairs where nuclei of both images match. You accept or reject them. Takes some seconds"
-_SNAP = "Propose to move each pair onto the nuclei it meant. You accept or reject each. Takes some seconds"
-
-
-def _places(one: Proposal) -> tuple[tuple[Any, tuple[float, float]], ...]:
-    return ("fixed", one.fixed_xy), ("moving", one.new_moving)
 
 
 def _line(one: Proposal, label: str) -> Line:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from napari_pixelgene.gui.register.work import Work
 
 _ROLE = "quality"
-# How much of the tissue is seen around a worst place.
-_CLOSE_UM = 250.0
 _CHECKING, _WRITING = "Checking the registration", "Writing the report"
 _STOPPED = "The check was stopped: what it checked has changed."
 
@@ -106,12 +104,7 @@ class Judging:
         views, um = self.dock.views, np.array([self.judged.verdict.worst[index].xy_um])
         he_px = um / work.he.require_mpp()
         there = views.seated("moving", work.transform.inverse().apply(he_px))[0]
-        camera = self.dock.session.viewer.scene.camera
-        canvas = min(self.dock.session.viewer.canvas.size)
-        with views.link.alone():
-            camera.zoom = canvas / _CLOSE_UM
-        views.link.look_at(um[0], there)
-        views.link.follow_fixed()
+        views.link.look_close(um[0], there)
 
     def set_visible(self, visible: bool) -> None:
         """The map is seen with the dock only."""
@@ -151,7 +144,7 @@ class Judging:
 
     def _written(self, path: Path, asked: Judged, had_tissue: bool, verdict: Verdict) -> None:
         self._checked(asked, had_tissue, verdict)
-        self.dock.notes.add(f"Written: {path.name}")
+        self.dock.notes.add(f"Written: {path.name} in {path.absolute().parent}")
         open_page(path)
 
     def _show_map(self, on: bool) -> None:

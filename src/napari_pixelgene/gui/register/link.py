@@ -14,6 +14,9 @@ from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.gui.camera import centre_at, centre_of
 
+# How much of the tissue is seen around a place that is looked at closely.
+_CLOSE_UM = 250.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
@@ -67,6 +70,15 @@ class Link:
             centre_at(self._viewers["fixed"], fixed_xy)
         elif moving_xy is not None:
             centre_at(self._viewers["moving"], moving_xy)
+
+    def look_close(self, fixed_xy: FloatArray, moving_xy: FloatArray) -> None:
+        """Centre each canvas at a place of its own, near enough to tell nuclei apart; who is nearer stays so."""
+        viewer = self._viewers["fixed"]
+        with self.alone():
+            viewer.scene.camera.zoom = max(viewer.scene.camera.zoom, min(viewer.canvas.size) / _CLOSE_UM)
+            centre_at(viewer, fixed_xy)
+        self.follow_fixed()  # as large
+        self.look_at(fixed_xy, moving_xy)
 
     def follow_fixed(self) -> None:
         """The H&E leads: the moving canvas goes where it is."""

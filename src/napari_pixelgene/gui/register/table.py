@@ -15,6 +15,7 @@ from napari_pixelgene.gui.register.fitting import Row
 _NUMBER, _USE, _RESIDUAL, _WHY = range(4)
 _GOOD, _OUT, _OFF = QColor("#0090c8"), QColor("#e06c00"), QColor("#8a8a8a")
 _BAR = Qt.ItemDataRole.UserRole
+_ROW_PX, _LEAST_PX, _MOST_PX = 24, 78, 260
 
 
 class PairTable(QTableWidget):
@@ -39,8 +40,7 @@ class PairTable(QTableWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setItemDelegateForColumn(_RESIDUAL, _Bar(self))
         self._widths()
-        self.setMinimumHeight(110)
-        self.setMaximumHeight(260)
+        self.setMinimumHeight(_LEAST_PX)
         self.itemSelectionChanged.connect(self._selected)
         self.itemChanged.connect(self._changed)
 
@@ -56,6 +56,7 @@ class PairTable(QTableWidget):
         self.blockSignals(True)
         count = len(rows) + bool(half)
         self.setRowCount(count)
+        self.setMaximumHeight(min(_MOST_PX, max(_LEAST_PX, _ROW_PX * (count + 2))))
         self.clearSpans()
         worst = max([1.0, *(row.residual_um for row in rows if np.isfinite(row.residual_um) and row.trusted)])
         for i, row in enumerate(rows):
@@ -94,7 +95,7 @@ class PairTable(QTableWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, width)
         header.setSectionResizeMode(_WHY, QHeaderView.ResizeMode.Stretch)
-        self.verticalHeader().setDefaultSectionSize(24)
+        self.verticalHeader().setDefaultSectionSize(_ROW_PX)
 
     def _selected(self) -> None:
         rows = self.selectionModel().selectedRows()

@@ -21,6 +21,7 @@ from napari_pixelgene.pipeline.drafting import read_file
 from napari_pixelgene.pipeline.pairing import around_work, looked_into
 from napari_pixelgene.progress import Event, Note
 from napari_pixelgene.readers.alignments import Direction
+from napari_pixelgene.store.section import SUFFIX
 
 if TYPE_CHECKING:
     from napari_pixelgene.gui.register.dock import RegisterDock
@@ -46,9 +47,13 @@ class Transfer:
 
     def write(self, way: Export) -> None:
         """Export ▸ one way."""
-        path = ask_save(self.dock, way.text, way.name)
+        path = ask_save(self.dock, way.text, f"{self._stem()}-{way.name}")
         if path is not None:
             guarded(lambda _: self._write(way, path))(self.dock)
+
+    def _stem(self) -> str:
+        """Of the section, so that files of two sections stay two."""
+        return self.dock.session.require().path.name.removesuffix(SUFFIX)
 
     def _bring(self, path: Path, direction: Direction | None) -> None:
         work = self._work()
@@ -81,7 +86,7 @@ class Transfer:
             way.write(path, work.keypoints, work.transform)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from None
-        self.dock.notes.add(f"Written: {path.name}")
+        self.dock.notes.add(f"Written: {path.name} in {path.absolute().parent}")
 
     def _work(self) -> Work:
         assert self.dock.work is not None

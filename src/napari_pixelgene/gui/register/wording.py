@@ -7,6 +7,13 @@ import numpy as np
 from napari_pixelgene.gui.register.pairs import Pairs, Side
 from napari_pixelgene.gui.register.work import Work
 
+# What the three helpers' buttons say.
+ROUGH = (
+    "Find where the run lies by the outline of the tissue and its nuclei, turned or mirrored in any way. You look at "
+    "it before it is kept. Takes some seconds"
+)
+SUGGEST = "Propose new pairs where nuclei of both images match. You accept or reject them. Takes some seconds"
+SNAP = "Propose to move each pair onto the nuclei it meant. You accept or reject each. Takes some seconds"
 # A rough alignment lands within 100 µm; what lies further from it was clicked somewhere else.
 _ROUGHLY_UM = 150.0
 _IMAGE: dict[Side, str] = {"fixed": "the H&E", "moving": "the image above"}
