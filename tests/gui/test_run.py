@@ -229,7 +229,9 @@ def test_the_history_lists_opens_repeats_and_deletes(dock, qtbot, program, secti
         and not dock.runs.fault.text
     )
     qtbot.mouseClick(dock.runs.more, LEFT)
-    qtbot.waitUntil(dock.runs.details.isVisible, timeout=3000)
+    qtbot.waitUntil(dock.runs.details.isVisible, timeout=10_000)
+    dock.runs.show_rows(dock.runs.rows)  # as when a job ends meanwhile
+    assert dock.runs.details.isVisible()
     text = dock.runs.details.toPlainText()
     assert "components = 3" in text and "torch 9.9" in text and "LOW, HIGH" in text
     asked: list[str] = []

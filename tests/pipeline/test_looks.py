@@ -81,12 +81,12 @@ def test_looks_share_a_raster_and_show_the_island(store: SectionStore) -> None:
 def test_the_scale_is_held_unless_it_is_released(store: SectionStore) -> None:
     assert chosen_settings(store, "D1") == RegistrationSettings(kind="rigid")
     assert open_moving(store, "D1").known_scale == "the spots' pitch"
-    there = np.array([[2000.0, -400], [3500, -300], [3300, 500], [2200, 600], [2800, 100]])
-    here = np.stack([800 - (there[:, 1] + 450) * 0.202, (there[:, 0] - 2000) * 0.202 + 100], axis=1)  # 1 % larger
-    found = register_keypoints(store, Keypoints(there, here * 10, "stage_um", "he_px"), capture="D1")
+    there = np.array([[2000.0, -40], [2150, -30], [2130, 50], [2020, 60], [2080, 10]])
+    here = np.stack([800 - (there[:, 1] + 45) * 2.02, (there[:, 0] - 2000) * 2.02 + 100], axis=1)  # 1 % larger
+    found = register_keypoints(store, Keypoints(there, here, "stage_um", "he_px"), capture="D1")
     assert found.transform.kind == "rigid"
     assert abs(np.linalg.det(found.transform.matrix[:2, :2])) ** 0.5 == pytest.approx(2.0, rel=1e-6)
     free = RegistrationSettings(kind="similarity")
-    found = register_keypoints(store, Keypoints(there, here * 10, "stage_um", "he_px"), free, "D1")
+    found = register_keypoints(store, Keypoints(there, here, "stage_um", "he_px"), free, "D1")
     assert abs(np.linalg.det(found.transform.matrix[:2, :2])) ** 0.5 == pytest.approx(2.02, rel=1e-6)
     assert chosen_settings(store, "D1") == free

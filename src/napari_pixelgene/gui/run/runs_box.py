@@ -38,6 +38,7 @@ class RunsBox(QWidget):
         self.none = words("No run yet.", "no-runs")
         self.said = words("", "run-said")
         self.fault = FaultBox()
+        self._detailed = ""  # whose details are open
         self.details = QPlainTextEdit()
         self.details.setReadOnly(True)
         self.details.setFixedHeight(180)
@@ -67,6 +68,7 @@ class RunsBox(QWidget):
         """List these; the one that was selected stays so."""
         before = self.chosen.name if self.chosen is not None else ""
         self.rows = list(rows)
+        self.list.blockSignals(True)  # nothing was chosen anew: what is read of a run stays open
         self.list.clear()
         for each in self.rows:
             item = QTreeWidgetItem([f"{each.sign} {each.name}", each.score or "–", each.took, each.model])
@@ -75,6 +77,7 @@ class RunsBox(QWidget):
             self.list.addTopLevelItem(item)
             if each.name == before:
                 self.list.setCurrentItem(item)
+        self.list.blockSignals(False)
         for widget in (self.list, self.open, self.repeat, self.use, self.more, self.delete):
             widget.setVisible(bool(rows))
         self.none.setVisible(not rows)
@@ -92,6 +95,7 @@ class RunsBox(QWidget):
     def show_details(self, text: str) -> None:
         """Fill the field below the list."""
         self.details.setPlainText(text)
+        self._detailed = self.chosen.name if self.chosen is not None else ""
         self.details.show()
 
     def _selected(self) -> None:
@@ -105,7 +109,8 @@ class RunsBox(QWidget):
         allow(self.use, none or unfinished, "Predict the sections ticked above with this run, as it is.")
         allow(self.more, none, "Settings, genes, versions, verdict.")
         allow(self.delete, none or ("It is running: cancel it first." if running else ""), "Delete it and its maps.")
-        self.details.hide()
+        if chosen is None or chosen.name != self._detailed:
+            self.details.hide()
         self.said.setText(chosen.verdict if chosen is not None else "")
         self.said.setVisible(bool(self.said.text()))
         self._tell_fault(chosen)
