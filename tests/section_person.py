@@ -66,7 +66,12 @@ class Person:
         view.scrollTo(index)
 
         def chosen() -> bool:  # a list that just came up takes no click for a moment, which a busy machine draws out
-            if view.isVisible() and not combo.currentText().startswith(words):
+            if combo.currentText().startswith(words):
+                return True
+            if not view.isVisible():  # it was closed by something else: open it again
+                QTest.mouseClick(combo, LEFT)
+                QTest.qWait(QApplication.doubleClickInterval() + 50)
+            if view.isVisible():
                 QTest.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
             return combo.currentText().startswith(words)
 
