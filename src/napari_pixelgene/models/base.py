@@ -49,22 +49,26 @@ Quantity = Literal["log", "counts"]
 class Needs:
     """What a model must be given; checked before hours are spent."""
 
-    features: Literal["superpixels", "units", "points"] = "superpixels"
+    features: Literal["superpixels", "points"] = "superpixels"
     standardised: bool = True  # features z-scored over each section's tissue; False: as the encoder gave them
-    halo: int = 0  # superpixels of features around a tile
-    lattice: bool = False
-    context_counts: bool = False
-    organ_technology: bool = False
+    halo: int = 0  # superpixels of features around a tile, or around the squares under a unit
+    positions: bool = False  # where superpixels lie, in H&E µm
+    lattice: bool = False  # the column and row of every unit on its array
+    context_counts: bool = False  # measured units near by, where there are any
     gene_space: Literal["fitted", "fixed vocabulary"] = "fitted"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSection:
-    """One section's share of the training data.
+    """One section's share of the training data; of a slide with several captures, one capture's.
 
     `features` (s, channels) float32: vectors, standardised over the section's tissue, of the superpixels
-    that units touch. `pooling` (n, s) CSR: the footprints, rows sum to 1. `counts` (n, genes) CSR: raw
-    integers. `library` (n,): totals over all genes of the file. `xy_um` (n, 2): centres in H&E µm.
+    that units touch, and of the tissue around them as far as the model's `halo` asks. `pooling` (n, s) CSR:
+    the footprints, rows sum to 1. `counts` (n, genes) CSR: raw integers. `library` (n,): totals over all
+    genes of the file. `xy_um` (n, 2): centres in H&E µm. `row_column` (s, 2): which superpixels of the grid
+    `features` are of, empty where the model asked for no place; `superpixel_um`: their side. `lattice`
+    (n, 2): column and row of the units on their array, where they have one. A model that asks for features
+    at points gets one vector a unit, and a `pooling` that is the identity.
     """
 
     name: str
@@ -73,9 +77,29 @@ class TrainingSection:
     counts: sparse.csr_matrix
     library: FloatArray
     xy_um: FloatArray
+    row_column: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    superpixel_um: float = 8.0
+    lattice: IntArray | None = None
 
     def __len__(self) -> int:
         return int(self.counts.shape[0])
+
+    def centres_um(self) -> FloatArray:
+        """(s, 2) centres (x, y) in H&E µm of the superpixels that `features` are of."""
+        out: FloatArray = (self.row_column[:, ::-1] + 0.5) * self.superpixel_um
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Measured units that a model may lean on where it predicts; what is scored is never among them.
+
+    `section` holds them with their counts of the model's genes, `use` (members, units) says which of them
+    each member of the ensemble may see.
+    """
+
+    section: TrainingSection
+    use: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +142,19 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a fitted model sees when asked: features (rows, columns, channels) of a tile with its halo, or
-    (points, channels), standardised over their section's tissue; centres in H&E µm in the same shape."""
+    """What a fitted model sees when asked.
+
+    `features`, standardised over their section's tissue, are (where, channels) of some superpixels or
+    points, in any order; for a model that asks for a halo (rows, columns, channels) of a tile with `halo`
+    more on every side, NaN off the tissue and past the grid. `xy_um`: their centres in H&E µm, the same shape
+    with (x, y) last, where the model asked for positions or has a halo. `context`: measured units near by,
+    None where nothing was measured or where it is left out.
+    """
 
     features: FloatArray
     xy_um: FloatArray | None = None
     halo: int = 0
-    context: TrainingSection | None = None
+    context: Context | None = None
 
 
 def pooled_units(pooling: sparse.csr_matrix, values: FloatArray, quantity: Quantity) -> FloatArray:
@@ -210,8 +240,9 @@ class TorchSettings(Section):
 class Batch:
     """One step, or some of the units that judge an epoch.
 
-    `inputs` go to the network and `targets` to the loss, the same for all members. `own` are targets with
-    one row a member, and so is `weight` (members, units): 0 where a unit is not a member's to learn from.
+    `inputs` go to the network and `targets` to the loss, the same for all members. `own_inputs` follow the
+    inputs and have one row a member, as what a member may see of its context; `own` are targets with one row
+    a member, and so is `weight` (members, units): 0 where a unit is not a member's to learn from.
     `members` says whose rows these are; empty: everybody's, in order.
     """
 
@@ -220,12 +251,14 @@ class Batch:
     weight: torch.Tensor
     own: Mapping[str, torch.Tensor] = field(default_factory=dict)
     members: tuple[int, ...] = ()
+    own_inputs: tuple[torch.Tensor, ...] = ()
 
     def only(self, members: tuple[int, ...]) -> Batch:
         """The same step for some of everybody."""
         rows = list(members)
         own = {name: tensor[rows] for name, tensor in self.own.items()}
-        return replace(self, weight=self.weight[rows], own=own, members=members)
+        inputs = tuple(tensor[rows] for tensor in self.own_inputs)
+        return replace(self, weight=self.weight[rows], own=own, own_inputs=inputs, members=members)
 
 
 class Plan(ABC):

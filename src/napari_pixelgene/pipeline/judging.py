@@ -27,7 +27,13 @@ from napari_pixelgene.pipeline.kept_scores import keep_scores
 from napari_pixelgene.pipeline.learning import FitSettings, Prepared, choose_device, fit, load_fitted, prepare_fit
 from napari_pixelgene.pipeline.preparing import ensure_features
 from napari_pixelgene.pipeline.slide import grid_of
-from napari_pixelgene.pipeline.training_data import Measured, gather_features, measured_units, training_section
+from napari_pixelgene.pipeline.training_data import (
+    Measured,
+    gather_features,
+    measured_units,
+    training_context,
+    training_section,
+)
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent
 from napari_pixelgene.stages.evaluation import EvaluationSettings, Predicted, ScoredUnits, score_section
 from napari_pixelgene.stages.features import FeatureSettings
@@ -35,10 +41,11 @@ from napari_pixelgene.stages.prediction import predict_units
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.ledger import require_name
 from napari_pixelgene.store.section import SectionStore
+from napari_pixelgene.store.tissue import read_tissue
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.genes import GeneTable
-    from napari_pixelgene.models.base import Fitted, TrainingSection
+    from napari_pixelgene.models.base import Fitted, Needs, TrainingSection
 
 STAGE = "evaluate"
 SCHEMA = 1
@@ -236,8 +243,9 @@ def _score_one(
         on_event(Note(f"{len(dropped)} genes were not measured on {store.name} and are not scored.", stage=STAGE))
     genes = fitted.genes.take(kept)
     features = ensure_features(store, settings.features, on_event, device)
-    section = training_section(measured, features, genes, standardised=_standardised(settings))
-    log, counts = predict_units(fitted, section, np.array(kept), device=device)
+    needs = _needs(settings)
+    section = training_section(measured, features, genes, needs, read_tissue(store).mask)
+    log, counts = predict_units(fitted, section, np.array(kept), device=device, needs=needs)
     units = _scored(measured, store, genes, on_event)
     if training is not None:
         training = [replace(t, counts=t.counts[:, kept]) for t in training]
@@ -258,9 +266,12 @@ def _score_folds(
     scores, first = [], 0
     folds = len(prepared.plan.score) // max(_partitions(prepared), 1)
     for section, measured, store in zip(prepared.data.sections, prepared.measured, stores, strict=True):
-        held_out = prepared.plan.score[:, first : first + len(section)]
+        mine = slice(first, first + len(section))
+        held_out, learned = prepared.plan.score[:, mine], (prepared.plan.fit | prepared.plan.stop)[:, mine]
         first += len(section)
-        log, counts = predict_units(fitted, section, genes, held_out, prepared.data.device)
+        needs = prepared.model.needs
+        context = training_context(needs, section, learned)
+        log, counts = predict_units(fitted, section, genes, held_out, prepared.data.device, needs, context)
         units = _scored(measured, store, prepared.genes, on_event, held_out[:folds].argmax(0))
         predicted = Predicted(log, counts)
         scores.append(score_section(store.name, prepared.genes.symbols, units, predicted, None, evaluation))
@@ -288,8 +299,8 @@ def _scored(
     return ScoredUnits(counts, measured.library, measured.xy_um, means, nuclear, folds, pitch)
 
 
-def _standardised(settings: FitSettings) -> bool:
-    return get_model(settings.model, settings.model_settings).needs.standardised
+def _needs(settings: FitSettings) -> Needs:
+    return get_model(settings.model, settings.model_settings).needs
 
 
 def _metrics(

@@ -16,7 +16,7 @@ from napari_pixelgene.elements.expression import NEVER_MEASURED
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.encoders.registry import get_encoder
 from napari_pixelgene.errors import InputError, SettingsError, StoreError
-from napari_pixelgene.models.base import Fitted, Model, TrainingData
+from napari_pixelgene.models.base import Context, Fitted, Model, Needs, TrainingData
 from napari_pixelgene.models.registry import get_model, model_class
 from napari_pixelgene.pipeline.beforehand import (
     measured_files,
@@ -41,7 +41,7 @@ from napari_pixelgene.settings import Section
 from napari_pixelgene.stages.features import FeatureSettings
 from napari_pixelgene.stages.folds import FoldSettings, deal_blocks, members
 from napari_pixelgene.stages.genes import choose_genes, listed_genes
-from napari_pixelgene.stages.prediction import predict_tiles
+from napari_pixelgene.stages.prediction import Asked, predict_tiles
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.features import features_fingerprint
@@ -49,6 +49,7 @@ from napari_pixelgene.store.ledger import require_name
 from napari_pixelgene.store.maps import begin_maps, read_maps
 from napari_pixelgene.store.models import Checkpoint, begin_run, copy_run, load_run, run_meta, save_run
 from napari_pixelgene.store.section import SectionStore
+from napari_pixelgene.store.tissue import read_tissue
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import Array, BoolArray
@@ -129,7 +130,8 @@ def prepare_fit(
     if kind == "cross":
         plan = _thinned(plan, settings, on_event)
     sections = tuple(
-        training_section(m, f, genes, model.needs.standardised) for m, f in zip(measured, features, strict=True)
+        training_section(m, f, genes, model.needs, read_tissue(s).mask)
+        for m, f, s in zip(measured, features, stores, strict=True)
     )
     data = TrainingData(sections, genes, features[0].channels, plan.fit, plan.stop, settings.seed, device)
     return Prepared(
@@ -220,7 +222,8 @@ def predict(
     writer = begin_maps(store, run, table, grid, fingerprint, attributes={"model": meta["model"]})
     needs = model_class(meta["model"])(fitted_settings(meta)).needs
     tissue = ensure_tissue(store, on_event=on_event)
-    predict_tiles(fitted, needs, features, grid, tissue, chosen, writer, on_event, where)
+    context = _own_context(store, fitted, features, needs, on_event)
+    predict_tiles(Asked(fitted, needs, features, grid, tissue, where, context), chosen, writer, on_event)
     writer.finish(_measured_layer(store, grid, on_event), on_event)
     seconds = time.monotonic() - start
     provenance.record(store, f"{PREDICTION}/{run}", fingerprint, {}, inputs, seconds, provenance.versions("torch"))
@@ -231,16 +234,29 @@ def check_needs(model: Model) -> None:
     """Refuse, before hours are spent, a model that needs what the pipeline cannot give it yet."""
     needs = model.needs
     missing = {
-        "features at units or points": needs.features != "superpixels",
-        "features around a superpixel": needs.halo > 0,
+        "features at points": needs.features != "superpixels",
         "a lattice of units": needs.lattice,
-        "counts as context": needs.context_counts,
-        "organ and technology": needs.organ_technology,
         "a fixed vocabulary of genes": needs.gene_space != "fitted",
     }
     asked = [what for what, is_missing in missing.items() if is_missing]
     if asked:
         raise SettingsError(f"The model '{model.name}' needs {', '.join(asked)}.", "The pipeline cannot give that yet.")
+
+
+def _own_context(
+    store: SectionStore, fitted: Fitted, features: Features, needs: Needs, on_event: OnEvent
+) -> Context | None:
+    """For a map: all that was measured on the section itself, for a model that leans on measured units."""
+    if not needs.context_counts:
+        return None
+    placed = [n for n in store.captures() if is_placed(read_capture(store, n))]
+    for name in placed:
+        measured = measured_units(store, name, on_event)
+        if all(symbol in measured.genes for symbol in fitted.genes.symbols):
+            section = training_section(measured, features, fitted.genes, needs, read_tissue(store).mask)
+            return Context(section, np.ones((fitted.members, len(section)), dtype=bool))
+    on_event(Note(f"Nothing measured on {store.name} helps the map: histology alone decides.", stage=PREDICTION))
+    return None
 
 
 def _measured_layer(store: SectionStore, grid: Grid, on_event: OnEvent) -> Array:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
+from scipy import ndimage, sparse
 
 from napari_pixelgene.arithmetic.pooling import footprint_weights
 from napari_pixelgene.elements.capture import Footprint
 from napari_pixelgene.elements.expression import FILTERED, MEASURED, NEVER_MEASURED
 from napari_pixelgene.errors import StoreError
-from napari_pixelgene.models.base import TrainingSection
+from napari_pixelgene.models.base import Context, Needs, TrainingSection
 from napari_pixelgene.pipeline.preparing import ensure_bins, ensure_tissue
 from napari_pixelgene.pipeline.slide import grid_of, is_streamed, require_capture, units_in_um
 from napari_pixelgene.progress import Note, OnEvent, silent
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.store.section import SectionStore
 
 _FEATURE_TILE = 64
+_PLAIN = Needs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Measured:
     pooling: sparse.csr_matrix  # (n, superpixels of the grid) rows sum to 1
     footprint: Footprint
     layer: Array  # (rows, columns) measured / filtered / never
+    superpixel_um: float = 8.0
 
     def __len__(self) -> int:
         return len(self.library)
@@ -67,8 +69,9 @@ def measured_units(store: SectionStore, capture: str | None = None, on_event: On
     _tell_left_out(store, keep, on_event)
     layer = _measured_layer(grid, everywhere, everywhere[keep].multiply(tissue.mask.ravel()[None, :]).tocsr())
     return Measured(
-        store.name, counts[keep], library[keep].astype(np.float64), xy[keep], genes, pooling[keep], footprint, layer
-    )
+        store.name, counts[keep], library[keep].astype(np.float64), xy[keep], genes, pooling[keep], footprint, layer,
+        grid.superpixel_um,
+    )  # fmt: skip
 
 
 def _tell_left_out(store: SectionStore, keep: BoolArray, on_event: OnEvent) -> None:
@@ -108,28 +111,49 @@ def within_region(measured: Measured, store: SectionStore, on_event: OnEvent = s
 
 def take_units(measured: Measured, rows: IntArray) -> Measured:
     """Some of the units."""
-    return Measured(
-        measured.name, measured.counts[rows], measured.library[rows], measured.xy_um[rows], measured.genes,
-        measured.pooling[rows], measured.footprint, measured.layer,
+    return replace(
+        measured, counts=measured.counts[rows], library=measured.library[rows], xy_um=measured.xy_um[rows],
+        pooling=measured.pooling[rows],
     )  # fmt: skip
 
 
 def training_section(
-    measured: Measured, features: Features, genes: GeneTable, standardised: bool = True
+    measured: Measured, features: Features, genes: GeneTable, needs: Needs = _PLAIN, mask: BoolArray | None = None
 ) -> TrainingSection:
-    """What a model sees of a section: features of the superpixels that units touch, counts of `genes`.
+    """What a model sees of a section: features of the superpixels that units touch and, for a model with a halo, of
+    the tissue `mask` around them; counts of `genes`.
 
     Genes that the section did not measure are not allowed here; the caller drops and lists them.
     """
-    touched = np.unique(measured.pooling.indices)
+    seen = np.unique(measured.pooling.indices)
+    if needs.halo:
+        assert mask is not None
+        seen = _with_surroundings(seen, needs.halo, mask)
+    place = np.column_stack(np.divmod(seen, features.array.shape[1]))
     return TrainingSection(
         name=measured.name,
-        features=gather_features(features, touched, standardised),
-        pooling=measured.pooling[:, touched].tocsr(),
+        features=gather_features(features, seen, needs.standardised),
+        pooling=measured.pooling[:, seen].tocsr(),
         counts=sparse.csr_matrix(measured.counts[:, measured.genes.indices(genes.symbols)]),
         library=measured.library,
         xy_um=measured.xy_um,
+        row_column=place,
+        superpixel_um=measured.superpixel_um,
     )
+
+
+def training_context(needs: Needs, section: TrainingSection, learned: BoolArray) -> Context | None:
+    """What a member may lean on inside a section that it is scored on: the units (members, n) it learned from or
+    stopped on, never those that score it. None for a model that asks for no context."""
+    return Context(section, learned) if needs.context_counts else None
+
+
+def _with_surroundings(flat: IntArray, halo: int, mask: BoolArray) -> IntArray:
+    """Ascending flat indices of the superpixels given, and of the tissue at most `halo` rows and columns away."""
+    near = np.zeros(mask.shape, dtype=np.uint8)
+    near.ravel()[flat] = 1
+    wide = (ndimage.maximum_filter(near, 2 * halo + 1, mode="constant") > 0) & mask
+    return np.flatnonzero(wide | (near > 0))
 
 
 def gather_features(features: Features, flat: IntArray, standardised: bool = True) -> FloatArray:

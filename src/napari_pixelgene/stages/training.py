@@ -193,12 +193,12 @@ def _forward(network: nn.Module, parameters: Parameters, batch: Batch) -> torch.
     """(members, …). Dropout is the same for all members, so that one trained alone draws the same."""
     call = vmap(
         lambda p, *x: functional_call(network, p, x),
-        in_dims=(0, *(None for _ in batch.inputs)),
+        in_dims=(0, *(None for _ in batch.inputs), *(0 for _ in batch.own_inputs)),
         randomness="same",
     )
     rows = list(batch.members)
     chosen = {name: tensor[rows] for name, tensor in parameters.items()} if rows else parameters
-    out: torch.Tensor = call(chosen, *batch.inputs)
+    out: torch.Tensor = call(chosen, *batch.inputs, *batch.own_inputs)
     return out
 
 
