@@ -1,169 +1,53 @@
-"""Print a table of the reference vectors of Pixel2Gene: matched, different on purpose, or not yet.
+"""Print a table of the reference vectors of the five systems: matched, different on purpose, or not yet.
 
-Every entry of every file in ../shared/vectors/pixel2gene has a row. A row that is not "not yet" names the test
-that compares; the tests are run, and a row whose test fails or is missing says so. With --no-run the table is
-printed without running them.
+Every file in ../shared/vectors has a row, or one for each of its entries; scripts/vectors/SYSTEM.py holds them. A
+row that is not "not yet" names the test that compares; the tests are run, and a row whose test fails or is missing
+says so. With --no-run the table is printed without running them; with names of systems only theirs.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT.parent / "shared" / "vectors" / "pixel2gene"
+FOLDER = ROOT.parent / "shared" / "vectors"
+sys.path.insert(0, str(ROOT / "scripts" / "vectors"))
 
-SAME, OURS, LATER = "matched", "different on purpose", "not yet"
+from rows import LATER, Row  # noqa: E402  (the folder of rows is known only now)
 
-
-@dataclass(frozen=True)
-class Row:
-    """What became of an entry, why where we differ or wait, and the test (file::function) that shows it."""
-
-    verdict: str
-    why: str = ""
-    test: str = ""
+SYSTEMS = ("pixel2gene", "iscale", "histex", "histosge", "stpath")
+# What stands in the folders besides vectors.
+_ASIDE = ("README.md",)
 
 
-_P = "tests/models/test_pixel2gene.py::"
-_G = "tests/arithmetic/test_geometry.py::"
-_R = "tests/test_reference_geometry.py::"
-_M = "tests/arithmetic/test_map_metrics.py::"
-_BINS = "tests/stages/test_binning.py::test_the_originals_bins_where_they_are_right"
-_ANALYSIS = "part of the analysis stage"
-
-ROWS: dict[str, dict[str, Row]] = {
-    "homography.json": {
-        "caseA": Row(SAME, "", _G + "test_the_robust_fit_meets_the_original_where_it_is_right"),
-        "caseB": Row(SAME, "", _G + "test_the_robust_fit_meets_the_original_where_it_is_right"),
-        "transform": Row(
-            SAME, "in double precision", _G + "test_points_move_as_in_the_original_but_in_double_precision"
-        ),
-        "caseC_click_noise": Row(
-            OURS,
-            "a threshold in µm keeps all true pairs; theirs of 3 full-resolution px throws clicks away",
-            _G + "test_click_noise_rejects_nobody_and_gives_the_recorded_least_squares",
-        ),
-    },
-    "binning_transcripts.csv": {"*": Row(SAME, "input of the next two", _BINS)},
-    "binning_meta.json": {"*": Row(SAME, "input of the next two; newer control classes are left out too", _BINS)},
-    "binning_expected_all.csv": {"*": Row(SAME, "the bin left of the image is counted as outside", _BINS)},
-    "binning_expected_inimage.csv": {
-        "*": Row(OURS, "a bin that reaches past the image is kept, its features averaged over what is there", _BINS)
-    },
-    "geometry.json": {
-        "rescale_same": Row(SAME, "", _R + "test_an_image_at_the_work_pixel_is_left_alone"),
-        "rescale_down": Row(
-            OURS,
-            "exact area mean, tile by tile, no stretch to whole pixels, no JPEG generations",
-            _R + "test_resampling_is_an_exact_mean_over_the_pixels_square",
-        ),
-        "rescale_up": Row(
-            OURS, "the same grid for any tile", _R + "test_resampling_is_an_exact_mean_over_the_pixels_square"
-        ),
-        "pad_white16": Row(
-            OURS,
-            "what lies past the image weighs nothing; the lattice is the same",
-            _R + "test_what_lies_past_the_image_is_left_out_of_means_not_padded_white",
-        ),
-        "reduce_mask16": Row(SAME, "", _R + "test_a_mask_is_reduced_over_what_it_covers"),
-        "locs": Row(SAME, "", _R + "test_bin_centres_fall_into_their_superpixels"),
-        "rounding": Row(OURS, "positions are not rounded", _R + "test_bin_centres_fall_into_their_superpixels"),
-        "crop_shift": Row(
-            OURS,
-            "bins lie on the superpixel lattice",
-            _R + "test_bins_lie_on_the_lattice_where_the_originals_crop_is_half_a_superpixel_off",
-        ),
-        "disk_mask": Row(SAME, "", "tests/arithmetic/test_pooling.py::test_disk_masks_equal_the_originals"),
-    },
-    "smoothing_rgb.json": {
-        "16": Row(OURS, "odd windows do not drift", _R + "test_windows_are_odd_where_the_originals_boxes_drift"),
-        "4": Row(OURS, "odd windows do not drift", _R + "test_windows_are_odd_where_the_originals_boxes_drift"),
-        "rgb": Row(
-            OURS,
-            "exact means, theirs in half precision",
-            _R + "test_colour_means_are_exact_where_the_originals_are_in_half_precision",
-        ),
-    },
-    "histosweep.json": {
-        name: Row(LATER, "tissue is Otsu on optical density; HistoSweep's filter is part of the quality stage")
-        for name in ("metrics", "density", "density_small_image", "ratio", "texture_patch", "end_to_end")
-    },
-    "qc_folds_genes.json": {
-        "block_kfold": Row(
-            OURS,
-            "blocks are numbered by the width; theirs collide on wide slides",
-            "tests/stages/test_folds.py::test_a_block_far_down_does_not_share_the_number_of_one_far_right",
-        ),
-        "gene_selection": Row(
-            OURS,
-            "ties alphabetical, no least total",
-            "tests/stages/test_genes.py::test_where_we_rank_as_the_original_and_where_not",
-        ),
-        "superpixel_collisions": Row(
-            OURS,
-            "units in one superpixel are pooled, not both dropped",
-            _R + "test_units_that_share_a_superpixel_are_all_kept",
-        ),
-        "qc_umi_percentile": Row(LATER, "part of the quality stage"),
-        "qc_all_zero_cluster": Row(LATER, "part of the quality stage"),
-        "umi_batch_split_lost_rows": Row(LATER, "part of the quality stage"),
-        "qc_full_script_edge_cases": Row(LATER, "part of the quality stage"),
-        "icc_row_order_bug": Row(LATER, _ANALYSIS),
-    },
-    "hipt.json": {
-        name: Row(LATER, "the HIPT encoder is a later member")
-        for name in ("vit256", "vit4k_softmax_overflow", "vit4k", "geometry", "shift_weights", "patchify")
-    },
-    "model_predict_combine.json": {
-        "model": Row(SAME, "", _P + "test_forward_loss_and_three_adam_steps_of_the_original"),
-        "output_activation": Row(SAME, "", _P + "test_output_activation_of_the_original"),
-        "normalize_counts": Row(SAME, "", _P + "test_min_max_scaling_of_the_original"),
-        "dataset": Row(
-            SAME,
-            "at a border the original raises, here the disk keeps what exists",
-            _P + "test_footprints_of_the_original",
-        ),
-        "defaults": Row(SAME, "but for a batch of 0 below 16 units", _P + "test_rates_and_batches_of_the_original"),
-        "predict": Row(SAME, "per member; kept in float32 until stored", _P + "test_prediction_of_the_original"),
-        "combine": Row(OURS, "members are averaged in full precision", _P + "test_folds_are_merged_in_full_precision"),
-    },
-    "evaluation_plots.json": {
-        "moran": Row(
-            OURS,
-            "the textbook's; theirs divides by the neighbours twice",
-            "tests/arithmetic/test_statistics.py::test_morans_i_is_the_textbooks_and_not_the_originals",
-        ),
-        "metrics": Row(SAME, "MS-SSIM and χ² are not offered", _M + "test_correlations_and_errors_are_the_originals"),
-        "ssim": Row(SAME, "scikit-image's, range 1", _M + "test_similarity_is_skimages_with_range_one"),
-        "pool": Row(LATER, _ANALYSIS),
-        "get_clipped": Row(LATER, _ANALYSIS),
-        "icc": Row(LATER, _ANALYSIS),
-        "colour": Row(LATER, "part of the report's pictures"),
-        "img_reduce": Row(LATER, "part of the report's pictures"),
-        "downsample": Row(LATER, "part of the downsampling experiment"),
-        "cluster_agreement": Row(LATER, _ANALYSIS),
-    },
-}
-
-
-def entries() -> list[tuple[str, str]]:
-    """(file, entry) of everything in the folder: the top-level names of a JSON file, '*' for a table."""
-    found = []
-    for path in sorted(FOLDER.iterdir()):
-        if path.suffix == ".json" and path.name != "binning_meta.json":
-            found += [(path.name, name) for name in json.loads(path.read_text(encoding="utf-8")) if name != "note"]
-        elif path.suffix in (".csv", ".json"):
-            found.append((path.name, "*"))
+def rows_of(system: str) -> dict[str, dict[str, Row]]:
+    """{file: {entry: row}} of a system."""
+    found: dict[str, dict[str, Row]] = importlib.import_module(system).ROWS
     return found
 
 
-def row(file: str, entry: str) -> Row:
+def entries(system: str) -> list[tuple[str, str]]:
+    """(file, entry) of everything in a system's folder: the top-level names of a JSON file, or "*" for all of it."""
+    found, rows = [], rows_of(system)
+    for path in sorted((FOLDER / system).rglob("*")):
+        file = path.relative_to(FOLDER / system).as_posix()
+        if not path.is_file() or path.name in _ASIDE:
+            continue
+        if path.suffix == ".json" and "*" not in rows.get(file, {}):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found += [(file, name) for name in content if name != "note"]
+        else:
+            found.append((file, "*"))
+    return found
+
+
+def row(system: str, file: str, entry: str) -> Row:
     """The row of an entry; one that nobody has looked at is not yet done."""
-    return ROWS.get(file, {}).get(entry, Row(LATER, "nobody has looked at it"))
+    return rows_of(system).get(file, {}).get(entry, Row(LATER, "nobody has looked at it"))
 
 
 def failed(tests: list[str]) -> set[str]:
@@ -176,13 +60,14 @@ def failed(tests: list[str]) -> set[str]:
     return {test for test in tests if any(test in line or ("SKIPPED" in line) for line in lines)}
 
 
-def table(bad: set[str]) -> str:
+def table(systems: list[str], bad: set[str]) -> str:
     """The table in markdown."""
-    lines = ["| file | entry | verdict | why | compared in |", "| --- | --- | --- | --- | --- |"]
-    for file, entry in entries():
-        r = row(file, entry)
-        verdict = f"**{r.verdict}: its test fails**" if r.test in bad else r.verdict
-        lines.append(f"| {file} | {entry} | {verdict} | {r.why} | {r.test and f'`{r.test}`'} |")
+    lines = ["| system | file | entry | verdict | why | compared in |", "| --- | --- | --- | --- | --- | --- |"]
+    for system in systems:
+        for file, entry in entries(system):
+            r = row(system, file, entry)
+            verdict = f"**{r.verdict}: its test fails**" if r.test in bad else r.verdict
+            lines.append(f"| {system} | {file} | {entry} | {verdict} | {r.why} | {r.test and f'`{r.test}`'} |")
     return "\n".join(lines)
 
 
@@ -191,9 +76,10 @@ def main(argv: list[str]) -> int:
     if not FOLDER.is_dir():
         print("The reference vectors (shared/vectors) are not beside the repository.", file=sys.stderr)
         return 2
-    tests = sorted({row(*e).test for e in entries()} - {""})
+    systems = [name for name in SYSTEMS if name in argv] or list(SYSTEMS)
+    tests = sorted({row(s, *e).test for s in systems for e in entries(s)} - {""})
     bad = failed(tests) if "--no-run" not in argv else set()
-    print(table(bad))
+    print(table(systems, bad))
     return 1 if bad else 0
 
 
