@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from moved import move_references
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.expression import Expression
 from napari_pixelgene.elements.genes import GeneTable
@@ -84,9 +85,17 @@ def marked_maps(nucleus_um: np.ndarray) -> Expression:
     return Expression((level,), GeneTable(("MARK", "EVEN")), 8.0, contrast, measured, "first")
 
 
+@pytest.fixture
+def small_section(imported_section: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of `imported_section` of the test's own: a window keeps in a section how it was left."""
+    copy = Path(shutil.copytree(imported_section, tmp_path_factory.mktemp("small") / imported_section.name))
+    move_references(copy, imported_section.parent)
+    return copy
+
+
 @pytest.fixture(scope="session")
-def small_section(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) -> Path:
-    """The simulated run imported and registered, with maps of two genes: a ramp, and a larger one across."""
+def imported_section(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) -> Path:
+    """The simulated run imported and registered, with maps of two genes: a ramp, and a larger one across. Only read."""
     store = import_section(
         tmp_path_factory.mktemp("gui") / "small.section.zarr", small_run.he, XeniumSource(bundle=small_run.bundle)
     )

@@ -12,7 +12,6 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from moved import move_references
 from napari_pixelgene.gui.docks import show_dock
 from napari_pixelgene.gui.section.dock import WELCOME, SectionDock
 from napari_pixelgene.gui.session import session_of
@@ -30,12 +29,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def section(tmp_path: Path, small_section: Path) -> Path:
-    """A copy that may be changed."""
-    place = tmp_path / "copy" / small_section.name
-    shutil.copytree(small_section, place)
-    move_references(place, small_section.parent)
-    return place
+def section(small_section: Path) -> Path:
+    return small_section
 
 
 @pytest.fixture
@@ -79,6 +74,23 @@ def test_an_opened_section_is_described_and_its_layers_are_there(dock: SectionDo
     click(dock.toggles["he"])
     assert not dock.session.layer("he").visible
     assert dock.next.text() == "Genes →"
+
+
+def test_what_a_person_hid_stays_hidden_and_the_toggles_say_so(dock: SectionDock, section: Path):
+    """Each click does what it says: right after opening, on a slide that was left hidden, beside napari's list."""
+    toggle = dock.toggles["he"]
+    dock.open_path(section)
+    click(toggle)
+    dock.session.close()
+    dock.open_path(section)
+    assert not dock.session.layer("he").visible and not toggle.isChecked()
+    QTest.mouseClick(toggle, Qt.MouseButton.LeftButton)  # before the event loop turns
+    QTest.qWait(50)
+    assert dock.session.layer("he").visible and toggle.isChecked()
+    dock.session.layer("he").visible = False
+    assert not toggle.isChecked()
+    click(toggle)
+    assert dock.session.layer("he").visible
 
 
 def test_a_section_that_cannot_be_opened_leaves_the_old_one(dock: SectionDock, section: Path, tmp_path: Path):
@@ -236,8 +248,8 @@ def test_a_foreign_layer_without_units_is_told(dock: SectionDock, section: Path)
     assert "mine" in dock.notes.text() and "µm" in dock.notes.text()
 
 
-def test_two_viewers_have_two_sections(make_napari_viewer, section: Path, tmp_path: Path):
-    other = tmp_path / "copy" / "other.section.zarr"
+def test_two_viewers_have_two_sections(make_napari_viewer, section: Path):
+    other = section.with_name("other.section.zarr")
     shutil.copytree(section, other)
     one, two = make_napari_viewer(), make_napari_viewer()
     docks = [SectionDock(each) for each in (one, two)]

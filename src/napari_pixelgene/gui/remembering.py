@@ -81,6 +81,12 @@ class Memory(QObject):
             self._session.warn("How this section was left cannot be read, so it opens as if for the first time.")
         self._ready, self._dirty = True, False
 
+    def settle(self) -> None:
+        """Restore now what waits for the next turn: what is done from here on is not undone by it."""
+        if self._later.isActive():
+            self._later.stop()
+            self.restore()
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """The window is about to close."""
         if event.type() == QEvent.Type.Close and self._dirty:
@@ -105,7 +111,7 @@ class Memory(QObject):
             window.installEventFilter(self)
 
     def _opened(self) -> None:
-        """Restored in the next turn: napari may still be adding the layers of this section."""
+        """Restored in the next turn, unless `settle` comes first: napari may still be adding this section's layers."""
         self._ready = False
         self._waiting = {}
         if self._session.store is not None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.pipeline.showing import ShownSection
 
 # What of a section can change under the docks' eyes (the argument of `Session.changed`).
-FILES, TISSUE, ALIGNMENT, RUNS, MAPS = "files", "tissue", "alignment", "runs", "maps"
+FILES, TISSUE, ALIGNMENT, VERDICT, RUNS, MAPS = "files", "tissue", "alignment", "verdict", "runs", "maps"
 
 
 class Session:
@@ -77,6 +77,8 @@ class Session:
         show_scale_bar_of(self.viewer)
         self.viewer.reset_view()
         self.opened.emit()
+        if self.memory is not None:
+            self.memory.settle()
         for note in notes:
             self.hear(note)
 

@@ -238,14 +238,14 @@ class SectionDock(Dock):
         self.tissue.refresh()
         self.show_full()
 
-    def _changed(self, what: str) -> None:
-        self.refresh()
-
     def _layers_changed(self, *_: Any) -> None:
+        """Also when a layer is shown or hidden: in napari's own list, by another dock, or as it was left."""
         for role, box in self.toggles.items():
             found = self.session.layers(role)
             allow(box, "" if found or role in self.session.roles() else "there is none yet")
             box.setChecked(any(layer.visible for layer in found))
+            for layer in found:  # a second time is ignored
+                layer.events.visible.connect(self._layers_changed)
 
     def _toggle(self, role: str, checked: bool) -> None:
         if checked and not self.session.layers(role):
