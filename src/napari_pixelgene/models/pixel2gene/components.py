@@ -1,8 +1,7 @@
 """The recipe for units with many counts: composition on few principal components, and the total.
 
-Targets are log1p(CP10k), z-scored per section, projected on the leading components of each member's own
-fit units and divided by one scalar, so that their mean squared norm is 1; and the log of the total,
-z-scored per section (accuracy.md, "A recipe that reached .31").
+The targets are those of `models/targets.py`, their components fitted on each member's own fit units (accuracy.md,
+"A recipe that reached .31").
 """
 
 from __future__ import annotations
@@ -15,26 +14,19 @@ import torch
 from scipy import sparse
 
 from napari_pixelgene.arithmetic.metrics import pearson
-from napari_pixelgene.arithmetic.targets import (
-    FARTHEST_SD,
-    MOST_LOG,
-    PER,
-    calibration,
-    fit_components,
-    log1p_cp10k,
-    standardise,
-)
+from napari_pixelgene.arithmetic.targets import calibration
 from napari_pixelgene.elements.scores import CHANCE, HELD_OUT_R
 from napari_pixelgene.models.base import Plan, Scores, View
 from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
+from napari_pixelgene.models.targets import component_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from torch import nn
 
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
-    from napari_pixelgene.models.base import Batch, Fitted, Quantity, TrainingData
+    from napari_pixelgene.models.base import Batch, Fitted, TrainingData
     from napari_pixelgene.models.heads import UnitFeatures
     from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
 
@@ -115,21 +107,10 @@ class ComponentsPlan(Plan):
 
 def plan_components(data: TrainingData, units: UnitFeatures, components: int) -> ComponentsPlan:
     """Work out the targets."""
-    logs = [standardise(log1p_cp10k(s.counts, s.library)) for s in data.sections]
-    z = np.concatenate([log.values for log in logs])
-    gene_mean, gene_sd = (np.mean([getattr(log, k) for log in logs], axis=0) for k in ("mean", "sd"))
-    totals = [np.log(np.maximum(s.library, 1.0)) for s in data.sections]
-    total_z = np.concatenate([(t - t.mean()) / max(t.std(), 1e-8) for t in totals])
-    k = min(components, int(data.fit.sum(1).min()), z.shape[1])
-    basis = [fit_components(z[f], k) for f in data.fit]
-    projected = [z @ b.T for b in basis]
-    squares = np.array([(p[f] ** 2).sum(1).mean() for p, f in zip(projected, data.fit, strict=True)])
-    scale = np.sqrt(np.maximum(squares, 1e-12))
-    targets = np.stack([np.column_stack([p / s, total_z]) for p, s in zip(projected, scale, strict=True)])
-    total = np.array([np.mean([t.mean() for t in totals]), np.mean([t.std() for t in totals])])
+    learned = component_targets(data, components, data.fit)
     return ComponentsPlan(
-        units, targets.astype(data.sections[0].features.dtype), z, np.stack(basis), scale,
-        gene_mean, gene_sd, total, float(units.size.mean()), data.fit, data.stop,
+        units, learned.values, learned.z, learned.components, learned.scale, learned.gene_mean, learned.gene_sd,
+        learned.total, float(units.size.mean()), data.fit, data.stop,
     )  # fmt: skip
 
 
@@ -151,29 +132,3 @@ def calibrated(fitted: Fitted, plan: ComponentsPlan, data: TrainingData) -> Floa
         size = plan.units.size[units] * learned[:, units]
         expected += np.einsum("mug,mu->mg", np.concatenate([each, whole[None]]), size)
     return calibration(learned[:, chosen] @ counts[chosen], expected)
-
-
-def components_log(arrays: Mapping[str, Array], latent: FloatArray, genes: IntArray, members: slice) -> FloatArray:
-    """log1p(CP10k) (members, where, genes) from latents (members, where, components + 1)."""
-    basis = arrays["components"][members][:, :, genes] * arrays["scale"][members, None, None]
-    z = latent[..., :-1] @ basis.astype(latent.dtype)
-    out: FloatArray = arrays["gene_mean"][genes] + z * arrays["gene_sd"][genes]
-    return out
-
-
-def components_mean(arrays: Mapping[str, Array], latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
-    """The ensemble's answer (where, genes): logs and totals are averaged, then turned into counts."""
-    basis = arrays["components"][:, :, genes] * arrays["scale"][:, None, None]  # (members, components, genes)
-    flat = np.moveaxis(latent[..., :-1], 0, -2).reshape(latent.shape[1], -1)  # (where, members × components)
-    z = flat @ (basis.reshape(-1, len(genes)) / len(latent)).astype(latent.dtype)
-    log = arrays["gene_mean"][genes] + z * arrays["gene_sd"][genes]
-    if quantity == "log":
-        return np.asarray(log)
-    return np.asarray(components_counts(arrays, log, latent[..., -1].mean(0)) * arrays["calibration"][-1, genes])
-
-
-def components_counts(arrays: Mapping[str, Array], log: FloatArray, total_z: FloatArray) -> FloatArray:
-    """Expected counts in one superpixel from log1p(CP10k) (…, genes) and the z-scored log total (…)."""
-    mean, sd = arrays["total"]
-    total = np.exp(mean + sd * np.clip(total_z, -FARTHEST_SD, FARTHEST_SD)) / float(arrays["unit_size"][0])
-    return np.asarray(np.expm1(np.clip(log, 0.0, MOST_LOG)) / PER * total[..., None])

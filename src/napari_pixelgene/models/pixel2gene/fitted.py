@@ -11,8 +11,9 @@ from torch.func import functional_call, vmap
 
 from napari_pixelgene.models.base import Fitted, Quantity, View
 from napari_pixelgene.models.heads import Perceptron
-from napari_pixelgene.models.pixel2gene import components, likelihood, original
+from napari_pixelgene.models.pixel2gene import likelihood, original
 from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
+from napari_pixelgene.models.targets import components_counts, components_log, components_mean
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,9 +62,9 @@ class FittedPixel2Gene(Fitted):
         where = latent.shape[1:-1]
         flat = latent.reshape(self.members, -1, latent.shape[-1])
         if self.recipe == "components":
-            out = components.components_log(self._arrays, flat, genes, slice(None))
+            out = components_log(self._arrays, flat, genes, slice(None))
             if quantity == "counts":
-                out = components.components_counts(self._arrays, out, flat[..., -1])
+                out = components_counts(self._arrays, out, flat[..., -1])
                 out = out * self._arrays["calibration"][:-1, None][..., genes]
         elif self.recipe == "likelihood":
             out = likelihood.likelihood_each(self._arrays, flat, genes, quantity)
@@ -77,7 +78,7 @@ class FittedPixel2Gene(Fitted):
         flat = latent.reshape(self.members, -1, latent.shape[-1])
         if self.recipe == "original":
             return super().combine(latent, genes, quantity)
-        mean = components.components_mean if self.recipe == "components" else likelihood.likelihood_mean
+        mean = components_mean if self.recipe == "components" else likelihood.likelihood_mean
         return mean(self._arrays, flat, genes, quantity).reshape(*where, len(genes))
 
     def _original(self, flat: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
