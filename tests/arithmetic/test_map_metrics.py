@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_pixelgene.arithmetic.map_metrics import compare_maps, structural_similarity, top_overlap
+from napari_pixelgene.arithmetic.map_metrics import (
+    compare_maps,
+    multiscale_similarity,
+    structural_similarity,
+    top_overlap,
+)
 
 VECTORS = Path(__file__).parents[2].parent / "shared" / "vectors" / "pixel2gene" / "evaluation_plots.json"
 NAMES = {
@@ -61,3 +66,21 @@ def test_flat_maps_have_no_overlap_and_no_similarity() -> None:
     flat = np.zeros((9, 12))
     assert np.isnan(top_overlap(flat, flat)["dice"])
     assert np.isnan(structural_similarity(flat, flat))
+
+
+def test_multiscale_similarity_is_close_to_the_originals_eight_bit_one(vectors, maps) -> None:
+    """Theirs rounds both maps to 8 bits first, which moves the second decimal at most."""
+    eight_bit = [np.floor(np.nan_to_num(m) / np.nanmax(m) * 255) for m in maps]
+    expected = vectors["metrics"]["all_spots"]["MS-SSIM"]
+    assert multiscale_similarity(*eight_bit) == pytest.approx(expected, abs=2e-3)
+    assert multiscale_similarity(*maps) == pytest.approx(expected, abs=0.02)
+
+
+def test_multiscale_similarity_falls_with_noise_and_needs_room(maps) -> None:
+    truth = np.nan_to_num(maps[0])
+    noise = np.random.default_rng(0).random(truth.shape) * truth.max()
+    assert multiscale_similarity(truth, 3 * truth) == pytest.approx(1)
+    assert 0.3 < multiscale_similarity(truth, truth + 0.3 * noise) < 0.97
+    assert multiscale_similarity(truth, noise) < 0.3
+    assert np.isnan(multiscale_similarity(truth[:175], truth[:175]))
+    assert np.isnan(multiscale_similarity(truth, np.zeros_like(truth)))

@@ -86,3 +86,13 @@ def test_permuted_is_the_mean_over_shuffles() -> None:
     rng = np.random.default_rng(7)
     expected = np.mean([metrics.pearson(prediction[rng.permutation(40)], truth) for _ in range(5)], axis=0)
     np.testing.assert_allclose(metrics.permuted_pearson(prediction, truth, 5, seed=7), expected, atol=1e-6)
+
+
+def test_profiles_of_places_by_hand() -> None:
+    """Row 0 is right up to a factor, row 1 reversed, row 2 flat."""
+    truth = np.array([[1.0, 2, 4], [1, 2, 3], [1, 5, 2]])
+    prediction = np.array([[10.0, 20, 40], [3, 2, 1], [7, 7, 7]])
+    np.testing.assert_allclose(metrics.across_genes(prediction, truth), [1, -1, np.nan])
+    np.testing.assert_allclose(
+        metrics.mse(prediction, truth), [(81 + 4 + 36) / 3, (324 + 0 + 4) / 3, (1296 + 4 + 25) / 3]
+    )

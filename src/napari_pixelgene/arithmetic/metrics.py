@@ -29,9 +29,15 @@ def spearman(prediction: Floats, truth: Floats) -> Floats:
     return pearson(rankdata(prediction, axis=0), rankdata(truth, axis=0))
 
 
+def mse(prediction: Floats, truth: Floats) -> Floats:
+    """Mean squared error (g,)."""
+    out: Floats = np.mean(_difference(prediction, truth) ** 2, axis=0)
+    return out
+
+
 def rmse(prediction: Floats, truth: Floats) -> Floats:
     """Root of the mean squared error (g,)."""
-    out: Floats = np.sqrt(np.mean(_difference(prediction, truth) ** 2, axis=0))
+    out: Floats = np.sqrt(mse(prediction, truth))
     return out
 
 
@@ -65,6 +71,11 @@ def cosine(prediction: Floats, truth: Floats) -> Floats:
     """Cosine of the angle between the columns (g,)."""
     a, b = np.asarray(prediction, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     return _ratio(_dot(a, b), np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0)))
+
+
+def across_genes(prediction: Floats, truth: Floats) -> Floats:
+    """Pearson correlation (n,) of each row over its genes: whether a place has the right profile."""
+    return pearson(np.asarray(prediction).T, np.asarray(truth).T)
 
 
 def unit_columns(values: Floats) -> Floats:
