@@ -57,12 +57,14 @@ def multiscale_similarity(truth: Floats, prediction: Floats) -> float:
     t, p = (np.nan_to_num(np.asarray(m, dtype=np.float64)) for m in (truth, prediction))
     if t.max() <= 0 or p.max() <= 0 or min(t.shape) < _LEAST_SIDE:
         return float("nan")
-    t, p, product = t / t.max(), p / p.max(), 1.0
+    a: Floats = t / t.max()
+    b: Floats = p / p.max()
+    product = 1.0
     for scale, weight in enumerate(_SCALE_WEIGHTS):
-        luminance, structure = _ssim_terms(t, p)
+        luminance, structure = _ssim_terms(a, b)
         last = scale == len(_SCALE_WEIGHTS) - 1
         product *= max(float((luminance * structure if last else structure).mean()), 0.0) ** weight
-        t, p = _halved(t), _halved(p)
+        a, b = _halved(a), _halved(b)
     return product
 
 
