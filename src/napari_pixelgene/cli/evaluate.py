@@ -69,6 +69,16 @@ def evaluate(
             show_default=False,
         ),
     ] = (),
+    test_captures: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Captures to score on, by NAME or SECTION/NAME, of the test sections or else of the training ones; "
+            "nothing that sees their area is learned from.",
+            consume_multiple=True,
+            negative="",
+            show_default=False,
+        ),
+    ] = (),
     learned: Learned | None = None,
     judged: Judged = Judged(),
     named: Named = Named(),
@@ -83,10 +93,10 @@ def evaluate(
     if stores:
         if named.source is not None:
             raise SettingsError("--from names a stored run, --train asks for a fresh one.", "Give one of them.")
-        found = judging.evaluate(stores, others, chosen, scored, named.run, terminal, overwrite)
+        found = judging.evaluate(stores, others, chosen, scored, named.run, terminal, overwrite, test_captures)
     else:
         run, home = _stored(named, others, chosen)
-        found = judging.evaluate_run(run, home, others, scored, terminal, chosen.device)
+        found = judging.evaluate_run(run, home, others, scored, terminal, chosen.device, test_captures)
     if json_file is not None:
         judging.write_metrics(found, json_file)
     terminal.result({"run": found.run, "metrics": found.metrics}, found.verdict)

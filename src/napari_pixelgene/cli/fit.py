@@ -23,6 +23,15 @@ class Learned:
     model: Annotated[str, of(FitSettings, "model")] = default(FitSettings, "model")
     encoder: Annotated[str, of(FeatureSettings, "encoder")] = default(FeatureSettings, "encoder")
     genes: Annotated[str, of(FitSettings, "genes")] = default(FitSettings, "genes")
+    captures: Annotated[
+        tuple[str, ...],
+        of(FitSettings, "captures", name=("--captures", "--train-captures"), consume_multiple=True, negative="",
+           show_default=False),
+    ] = ()  # fmt: skip
+    without_captures: Annotated[
+        tuple[str, ...],
+        of(FitSettings, "without_captures", consume_multiple=True, negative="", show_default=False),
+    ] = ()
     recipe: Annotated[
         Literal["auto", "components", "likelihood", "original"] | None,
         Parameter(help="The recipe of the model, where it has several."),
@@ -48,6 +57,8 @@ class Learned:
                 "model_settings": {**given(recipe=self.recipe, epochs=self.epochs), **pairs(self.set_)},
                 "features": FeatureSettings.make({"encoder": self.encoder}),
                 "genes": self.genes,
+                "captures": self.captures,
+                "without_captures": self.without_captures,
                 "folds": FoldSettings.make(
                     {"block_um": self.block_um, "folds": self.folds, "partitions": self.partitions}
                 ),

@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pixelgene.errors import SettingsError
-from napari_pixelgene.pipeline.slide import require_capture, to_he_um
+from napari_pixelgene.pipeline.choosing import Chosen
 from napari_pixelgene.readers.gene_list import read_gene_list
 from napari_pixelgene.stages.genes import require_form
 from napari_pixelgene.store.references import references
 
 if TYPE_CHECKING:
-    from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
-
-
-def require_placed(store: SectionStore) -> StoredCapture:
-    """The capture of a section that has counts, and a place for them on the slide."""
-    capture = require_capture(store)
-    to_he_um(store, capture, capture.frame)
-    return capture
 
 
 def require_genes(spec: str) -> None:
@@ -47,23 +39,22 @@ def require_same_squares(store: SectionStore, side_um: float) -> None:
         )
 
 
-def measured_files(stores: Sequence[SectionStore]) -> list[str]:
+def measured_files(chosen: Sequence[Chosen]) -> list[str]:
     """Hashes of the files that captures were read from, whatever the section is called and wherever it lies."""
     return sorted(
         {
             str(ref["hash"])
-            for store in stores
-            for key, ref in references(store).items()
-            if key.startswith("captures/") and key.endswith(("/counts", "/transcripts"))
+            for each in chosen
+            for key, ref in references(each.store).items()
+            if key.rpartition("/")[0] in {f"captures/{name}" for name in each.captures}
+            and key.endswith(("/counts", "/transcripts"))
         }
     )
 
 
-def require_unseen(store: SectionStore, run: str, meta: Mapping[str, Any]) -> None:
-    """Refuse a section whose counts the run has learned from."""
+def seen_by(chosen: Chosen, run: str, meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """The captures whose counts a run has learned from."""
     if "train_files" not in meta:
         raise SettingsError(f"The run '{run}' does not tell what it was trained on.", "Train it again.")
-    if set(measured_files([store])) & set(meta["train_files"]):
-        raise SettingsError(
-            f"The run '{run}' was trained on {store.path.name}.", "Score it on a section it has not seen."
-        )
+    known = set(meta["train_files"])
+    return tuple(c for c in chosen.captures if known & set(measured_files([Chosen(chosen.store, (c,))])))

@@ -123,6 +123,9 @@ class EvaluateStep(EvaluationSettings, Step):
     places: ClassVar[tuple[str, ...]] = ("train", "test", "json_file")
     train: tuple[Path, ...] = Field((), description="Sections to train on; those of [fit] when left out.")
     test: tuple[Path, ...] = Field((), description="Sections to score on; none: cross-validation on the training ones.")
+    test_captures: tuple[str, ...] = Field(
+        (), description="Captures to score on, of the test sections or else of the training ones."
+    )
     json_file: Path | None = Field(None, description="Where metrics.json is written.")
     fit: FitSettings | None = Field(None, description="What is learned; as in [fit] when left out.")
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_pixelgene.arithmetic.metrics import pearson
 from napari_pixelgene.arithmetic.targets import PER, log1p_cp10k
+from napari_pixelgene.pipeline.fitting import learned_context
 from napari_pixelgene.pipeline.learning import Prepared, load_fitted
 from napari_pixelgene.pipeline.slide import grid_of
-from napari_pixelgene.pipeline.training_data import training_context
 from napari_pixelgene.report.content import GenePanel, TruthContent, ranked
 from napari_pixelgene.stages.evaluation import Predicted, ScoredUnits, pool
 from napari_pixelgene.stages.prediction import predict_units
@@ -39,9 +39,9 @@ def _predicted(prepared: Prepared, run: str, genes: IntArray) -> FloatArray:
     """Expected counts (units, genes) of the first section's units by the members that held them out."""
     fitted, _ = load_fitted(prepared.stores[0], run)
     section = prepared.data.sections[0]
-    plan, mine, needs = prepared.plan, slice(0, len(section)), prepared.model.needs
-    context = training_context(needs, section, (plan.fit | plan.stop)[:, mine])
-    return predict_units(fitted, section, genes, plan.score[:, mine], prepared.data.device, needs, context)[1]
+    held_out, needs = prepared.plan.score[:, : len(section)], prepared.model.needs
+    context = learned_context(prepared, prepared.measured[0].store)
+    return predict_units(fitted, section, genes, held_out, prepared.data.device, needs, context)[1]
 
 
 def _panel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,22 +16,16 @@ import pyarrow.parquet as pq
 from napari_pixelgene.elements.scores import SectionScores, verdict
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.models.registry import get_model
-from napari_pixelgene.pipeline.beforehand import (
-    measured_files,
-    require_placed,
-    require_same_squares,
-    require_unseen,
-    superpixel_um,
-)
+from napari_pixelgene.pipeline.beforehand import require_same_squares, superpixel_um
+from napari_pixelgene.pipeline.fitting import learned_context
 from napari_pixelgene.pipeline.kept_scores import keep_scores
 from napari_pixelgene.pipeline.learning import FitSettings, Prepared, choose_device, fit, load_fitted, prepare_fit
 from napari_pixelgene.pipeline.preparing import ensure_features
-from napari_pixelgene.pipeline.slide import grid_of
+from napari_pixelgene.pipeline.scored import STAGE, held_out, kept_apart, training_units, unlearned_units, unseen
 from napari_pixelgene.pipeline.training_data import (
     Measured,
     gather_features,
     measured_units,
-    training_context,
     training_section,
 )
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent
@@ -45,9 +39,9 @@ from napari_pixelgene.store.tissue import read_tissue
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.genes import GeneTable
-    from napari_pixelgene.models.base import Fitted, Needs, TrainingSection
+    from napari_pixelgene.models.base import Context, Fitted, Needs, TrainingSection
+    from napari_pixelgene.pipeline.choosing import Chosen
 
-STAGE = "evaluate"
 SCHEMA = 1
 # The one feature of the nuclear control, whatever encoder the model has (house.md).
 NUCLEAR_ENCODER, NUCLEAR_CHANNEL = "stain_texture", "nuclear_fraction_17"
@@ -75,37 +69,35 @@ def evaluate(
     run: str | None = None,
     on_event: OnEvent = silent,
     overwrite: bool = False,
+    test_captures: Sequence[str] = (),
 ) -> Evaluation:
-    """Fit on `train` and score each section of `test` once; without `test`, cross-validate over blocks of `train`.
+    """Fit on `train` and score each capture of `test` once; without `test`, cross-validate over blocks of `train`.
 
-    The scores are kept beside the run, which is named by a hash of settings and training sections, so that no named
-    run is overwritten.
+    `test_captures` names captures to score, of `test` or, without it, of the training sections: then no unit is
+    learned from that sees their area, whatever capture it belongs to. The scores are kept beside the run, which is
+    named by a hash of settings and training sections, so that no named run is overwritten.
     """
     settings = settings or FitSettings()
     evaluation = evaluation or EvaluationSettings(seed=settings.seed)
-    both = {s.path.resolve() for s in train} & {s.path.resolve() for s in test}
-    if both:
-        raise SettingsError(f"{both.pop().name} is named to train on and to test on.", "Test on another section.")
     seconds: dict[str, float] = {}
     start = time.monotonic()
     if run is not None:
         require_name(run)
-    for store in test:
-        require_placed(store)
-        require_same_squares(store, superpixel_um(train[0]))
-    prepared = prepare_fit(train, settings, "fit" if test else "cross", on_event)
+    test_on = held_out(train, test, settings, test_captures, on_event)
+    apart = kept_apart(train, test_on, on_event)
+    prepared = prepare_fit(train, settings, "fit" if test_on else "cross", on_event, apart)
     seconds["prepare"] = time.monotonic() - start
     run = run or provenance.run_name("evaluate", prepared.fingerprint)
     start = time.monotonic()
     fitted = fit(train, run, settings, on_event, overwrite, prepared)
     seconds["fit"] = time.monotonic() - start
     start = time.monotonic()
-    scores = _scores(fitted, prepared, settings, evaluation, test, on_event)
+    scores = _scores(fitted, prepared, settings, evaluation, test_on, on_event)
     if evaluation.permuted_training:
-        scores = _with_permuted_training(scores, prepared, settings, evaluation, test, on_event)
+        scores = _with_permuted_training(scores, prepared, settings, evaluation, test_on, on_event)
     seconds["score"] = time.monotonic() - start
     found = Evaluation(_metrics(prepared, settings, scores, seconds), tuple(scores), run)
-    keep_scores(train[0], run, found, evaluation, test)
+    keep_scores(train[0], run, found, evaluation, test_on)
     return found
 
 
@@ -114,15 +106,18 @@ def _scores(
     prepared: Prepared,
     settings: FitSettings,
     evaluation: EvaluationSettings,
-    test: Sequence[SectionStore],
+    test: Sequence[Chosen],
     on_event: OnEvent,
 ) -> list[SectionScores]:
-    """Of the test sections; without any, of the training sections' blocks."""
-    train = prepared.stores
+    """Of the captures that are tested on; without any, of the training captures' blocks."""
     if not test:
-        return _score_folds(fitted, prepared, evaluation, train, on_event)
-    training = [_scored(m, s, prepared.genes, on_event) for m, s in zip(prepared.measured, train, strict=True)]
-    return [_score_one(store, fitted, settings, evaluation, training, on_event) for store in _each(test, on_event)]
+        return _score_folds(fitted, prepared, evaluation, on_event)
+    training = [_scored(m, prepared.genes, on_event) for m in prepared.measured]
+    out = []
+    for measured in _each(test, prepared.apart, on_event):
+        context = learned_context(prepared, measured.store)
+        out.append(_score_one(measured, fitted, settings, evaluation, training, on_event, context))
+    return out
 
 
 def _with_permuted_training(
@@ -130,7 +125,7 @@ def _with_permuted_training(
     prepared: Prepared,
     settings: FitSettings,
     evaluation: EvaluationSettings,
-    test: Sequence[SectionStore],
+    test: Sequence[Chosen],
     on_event: OnEvent,
 ) -> list[SectionScores]:
     """What the same training reaches when counts and places do not belong together: nothing is kept of it."""
@@ -178,8 +173,9 @@ def evaluate_run(
     evaluation: EvaluationSettings | None = None,
     on_event: OnEvent = silent,
     device: str = "auto",
+    test_captures: Sequence[str] = (),
 ) -> Evaluation:
-    """Score a stored run on sections it was not trained on; those it was trained on are refused.
+    """Score a stored run on captures it was not trained on; those it was trained on are refused.
 
     The scores are kept beside the run where `source` may be written.
     """
@@ -187,27 +183,29 @@ def evaluate_run(
     if evaluation.permuted_training:
         raise SettingsError("A stored run is not trained again.", "Leave out --permuted-training, or give --train.")
     fitted, meta = load_fitted(source, run)
+    chosen = unseen(test, run, meta, test_captures, on_event)
     for store in test:
-        require_placed(store)
-        require_unseen(store, run, meta)
         require_same_squares(store, meta.get("superpixel_um", superpixel_um(source)))
     settings = FitSettings.make(meta["settings"]).replace(device=device)
     start = time.monotonic()
     training = _training_units(source, meta, fitted.genes, on_event)
-    scores = [_score_one(store, fitted, settings, evaluation, training, on_event) for store in _each(test, on_event)]
+    scores = []
+    for measured in _each(chosen, (), on_event):
+        fresh = unlearned_units(measured, run, meta, on_event)
+        scores.append(_score_one(fresh, fitted, settings, evaluation, training, on_event))
     metrics = _metrics_of(meta["settings"], meta["train"], scores, {"score": time.monotonic() - start})
     found = Evaluation(metrics, tuple(scores), run)
     if source.writable:
-        keep_scores(source, run, found, evaluation, test)
+        keep_scores(source, run, found, evaluation, chosen)
     return found
 
 
 def _training_units(
     source: SectionStore, meta: Mapping[str, Any], genes: GeneTable, on_event: OnEvent
 ) -> list[ScoredUnits] | None:
-    """What the controls of a stored run are fitted on: the training section, where `source` is all there was."""
-    if source.captures() and measured_files([source]) == meta["train_files"]:
-        return [_scored(measured_units(source, on_event=on_event), source, genes, on_event)]
+    """What the controls of a stored run are fitted on: the training captures, where `source` has them all."""
+    if (measured := training_units(source, meta, on_event)) is not None:
+        return [_scored(m, genes, on_event) for m in measured]
     text = "The controls total, nuclear and position are left out: they need all training sections at hand."
     on_event(Note(text, stage=STAGE))
     return None
@@ -218,64 +216,65 @@ def write_metrics(evaluation: Evaluation, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(evaluation.metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     for scores in evaluation.sections:
-        pq.write_table(pa.table(scores.per_gene()), path.with_name(f"{path.stem}.{scores.name}.genes.parquet"))
+        name = scores.name.replace("/", ".")
+        pq.write_table(pa.table(scores.per_gene()), path.with_name(f"{path.stem}.{name}.genes.parquet"))
 
 
-def _each(stores: Sequence[SectionStore], on_event: OnEvent) -> Sequence[SectionStore]:
-    on_event(Progress(STAGE, 0, len(stores)))
-    return stores
+def _each(test: Sequence[Chosen], known: Sequence[Measured], on_event: OnEvent) -> Iterator[Measured]:
+    """The captures that are scored, one after the other; `known` are at hand already."""
+    at_hand = {(m.store.path, m.capture): m for m in known}
+    total, done = sum(len(c.captures) for c in test), 0
+    for each in test:
+        for name in each.captures:
+            on_event(Progress(STAGE, done, total, message=each.store.name))
+            yield at_hand.get((each.store.path, name)) or measured_units(each.store, name, on_event)
+            done += 1
+    on_event(Progress(STAGE, total, total))
 
 
 def _score_one(
-    store: SectionStore,
+    measured: Measured,
     fitted: Fitted,
     settings: FitSettings,
     evaluation: EvaluationSettings,
     training: list[ScoredUnits] | None,
     on_event: OnEvent,
+    context: Context | None = None,
 ) -> SectionScores:
-    """Ask the model at the units of a section it has not seen."""
-    device = choose_device(settings.device)
-    measured = measured_units(store, on_event=on_event)
+    """Ask the model at the units of a capture it has not seen; `context` are units that it may lean on."""
+    device, store = choose_device(settings.device), measured.store
     kept = [i for i, symbol in enumerate(fitted.genes.symbols) if symbol in measured.genes]
     dropped = [symbol for symbol in fitted.genes.symbols if symbol not in measured.genes]
     if dropped:
-        on_event(Note(f"{len(dropped)} genes were not measured on {store.name} and are not scored.", stage=STAGE))
+        on_event(Note(f"{len(dropped)} genes were not measured by {measured.name} and are not scored.", stage=STAGE))
     genes = fitted.genes.take(kept)
     features = ensure_features(store, settings.features, on_event, device)
     needs = _needs(settings)
     section = training_section(measured, features, genes, needs, read_tissue(store).mask)
-    log, counts = predict_units(fitted, section, np.array(kept), device=device, needs=needs)
-    units = _scored(measured, store, genes, on_event)
+    log, counts = predict_units(fitted, section, np.array(kept), device=device, needs=needs, context=context)
+    units = _scored(measured, genes, on_event)
     if training is not None:
         training = [replace(t, counts=t.counts[:, kept]) for t in training]
-    scores = score_section(store.name, genes.symbols, units, Predicted(log, counts), training, evaluation, dropped)
-    on_event(Progress(STAGE, 1, 1, message=store.name))
-    return scores
+    return score_section(measured.name, genes.symbols, units, Predicted(log, counts), training, evaluation, dropped)
 
 
 def _score_folds(
-    fitted: Fitted,
-    prepared: Prepared,
-    evaluation: EvaluationSettings,
-    stores: Sequence[SectionStore],
-    on_event: OnEvent,
+    fitted: Fitted, prepared: Prepared, evaluation: EvaluationSettings, on_event: OnEvent
 ) -> list[SectionScores]:
     """Every unit by the members that held it out; controls by the folds of the first partition."""
-    genes = np.arange(len(prepared.genes))
+    genes, needs = np.arange(len(prepared.genes)), prepared.model.needs
     scores, first = [], 0
     folds = len(prepared.plan.score) // max(_partitions(prepared), 1)
-    for section, measured, store in zip(prepared.data.sections, prepared.measured, stores, strict=True):
+    for section, measured in zip(prepared.data.sections, prepared.measured, strict=True):
         mine = slice(first, first + len(section))
-        held_out, learned = prepared.plan.score[:, mine], (prepared.plan.fit | prepared.plan.stop)[:, mine]
         first += len(section)
-        needs = prepared.model.needs
-        context = training_context(needs, section, learned)
+        held_out = prepared.plan.score[:, mine]
+        context = learned_context(prepared, measured.store)
         log, counts = predict_units(fitted, section, genes, held_out, prepared.data.device, needs, context)
-        units = _scored(measured, store, prepared.genes, on_event, held_out[:folds].argmax(0))
+        units = _scored(measured, prepared.genes, on_event, held_out[:folds].argmax(0))
         predicted = Predicted(log, counts)
-        scores.append(score_section(store.name, prepared.genes.symbols, units, predicted, None, evaluation))
-        on_event(Progress(STAGE, len(scores), len(stores), message=store.name))
+        scores.append(score_section(measured.name, prepared.genes.symbols, units, predicted, None, evaluation))
+        on_event(Progress(STAGE, len(scores), len(prepared.measured), message=measured.name))
     return scores
 
 
@@ -284,16 +283,14 @@ def _partitions(prepared: Prepared) -> int:
     return int(prepared.plan.score[:, 0].sum())
 
 
-def _scored(
-    measured: Measured, store: SectionStore, genes: GeneTable, on_event: OnEvent, fold: Any = None
-) -> ScoredUnits:
-    """A section's units with the features that controls are fitted on."""
-    features = ensure_features(store, FeatureSettings(encoder=NUCLEAR_ENCODER), on_event)
+def _scored(measured: Measured, genes: GeneTable, on_event: OnEvent, fold: Any = None) -> ScoredUnits:
+    """A capture's units with the features that controls are fitted on."""
+    features = ensure_features(measured.store, FeatureSettings(encoder=NUCLEAR_ENCODER), on_event)
     touched = np.unique(measured.pooling.indices)
     vectors = gather_features(features, touched)
     means = np.asarray(measured.pooling[:, touched] @ vectors, dtype=np.float64)
     nuclear = means[:, features.channels.index(NUCLEAR_CHANNEL)]
-    pitch = grid_of(store).superpixel_um if measured.footprint.shape == "square" else 0.0
+    pitch = measured.superpixel_um if measured.footprint.shape == "square" else 0.0
     counts = measured.counts[:, measured.genes.indices(genes.symbols)]
     folds = np.full(len(measured), -1, dtype=np.int64) if fold is None else np.asarray(fold, dtype=np.int64)
     return ScoredUnits(counts, measured.library, measured.xy_um, means, nuclear, folds, pitch)

@@ -14,6 +14,7 @@ from napari_pixelgene.store.scores import StoredScores, read_scores, write_score
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.scores import SectionScores
+    from napari_pixelgene.pipeline.choosing import Chosen
     from napari_pixelgene.pipeline.judging import Evaluation
     from napari_pixelgene.stages.evaluation import EvaluationSettings
     from napari_pixelgene.store.section import SectionStore
@@ -26,9 +27,9 @@ def keep_scores(
     run: str,
     found: Evaluation,
     evaluation: EvaluationSettings,
-    test: Sequence[SectionStore] = (),
+    test: Sequence[Chosen] = (),
 ) -> None:
-    """Write the scores beside a run of `home`, with what they were made from. `test`: the sections they are of."""
+    """Write the scores beside a run of `home`, with what they were made from. `test`: the captures they are of."""
     inputs = _inputs(home, run, test)
     fingerprint = provenance.fingerprint(evaluation, inputs)
     write_scores(home, run, found.metrics, gene_columns(found.sections), "sections" if test else "blocks", fingerprint)
@@ -38,7 +39,7 @@ def keep_scores(
 
 
 def kept_scores(
-    home: SectionStore, run: str, evaluation: EvaluationSettings, test: Sequence[SectionStore] = ()
+    home: SectionStore, run: str, evaluation: EvaluationSettings, test: Sequence[Chosen] = ()
 ) -> StoredScores | None:
     """The scores beside a run where they answer just this; None where they are to be made."""
     found = read_scores(home, run)
@@ -58,7 +59,10 @@ def _column(table: Mapping[str, Any], name: str) -> Any:
     return np.asarray(table[name]) if name in table else np.full(len(table["gene"]), np.nan)
 
 
-def _inputs(home: SectionStore, run: str, test: Sequence[SectionStore]) -> dict[str, str]:
+def _inputs(home: SectionStore, run: str, test: Sequence[Chosen]) -> dict[str, str]:
     """The run, and the counts that it was scored on."""
-    tested = {f"counts of {store.name}": provenance.fingerprint({}, counts_inputs(store)) for store in test}
+    tested = {
+        f"counts of {each.store.name}": provenance.fingerprint({}, counts_inputs(each.store, each.captures))
+        for each in test
+    }
     return {f"training/{run}": str(run_meta(home, run).get("fingerprint", "")), **tested}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,10 +149,11 @@ def bins_are_current(store: SectionStore, capture: StoredCapture) -> bool:
     return made is not None and made == provenance.fingerprint({}, _bins_inputs(store, capture))
 
 
-def counts_inputs(store: SectionStore) -> dict[str, str]:
-    """What training and maps depend on besides features: the counts as the present transform lays them."""
+def counts_inputs(store: SectionStore, captures: Sequence[str] | None = None) -> dict[str, str]:
+    """What training and maps depend on besides features: the counts, of all captures or of those named, as the
+    present transform lays them."""
     found: dict[str, str] = {}
-    for name in store.captures():
+    for name in store.captures() if captures is None else captures:
         found |= _counts_inputs(store, read_capture(store, name))
     return found
 

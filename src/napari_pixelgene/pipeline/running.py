@@ -8,6 +8,7 @@ from typing import Any
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture, require_no_others
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
+from napari_pixelgene.pipeline.choosing import Chosen, choose_captures
 from napari_pixelgene.pipeline.config import ImportStep, RegisterStep, RunConfig, TissueStep, to_toml
 from napari_pixelgene.pipeline.drafting import default_settings
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
@@ -28,8 +29,9 @@ from napari_pixelgene.store.section import SectionStore
 
 def run_config(config: RunConfig, on_event: OnEvent = silent, overwrite: bool = False) -> dict[str, Any]:
     """Do what is not done yet; returns where things are, and the scores when there were any."""
-    if config.evaluate is not None and config.evaluate.fit is not None and not config.evaluate.test:
-        require_folds(config.evaluate.fit.folds.folds)  # scores come last, and hours later
+    judged = config.evaluate
+    if judged is not None and judged.fit is not None and not judged.test and not judged.test_captures:
+        require_folds(judged.fit.folds.folds)  # scores come last, and hours later
     waiting = [step.section for step in queued_imports(config)]
     touched = [_import(step, on_event, overwrite) for step in config.imports if step.section not in waiting]
     for registration in config.register:
@@ -115,8 +117,8 @@ def _evaluate(config: RunConfig, on_event: OnEvent, overwrite: bool) -> dict[str
     assert step.fit is not None
     settings, run = step.part(EvaluationSettings), _judged(config)
     if run is None:
-        found = evaluate(train, test, step.fit, settings, on_event=on_event, overwrite=overwrite)
-    elif step.json_file is None and not overwrite and (kept := kept_scores(train[0], run, settings, test)):
+        found = evaluate(train, test, step.fit, settings, None, on_event, overwrite, step.test_captures)
+    elif step.json_file is None and not overwrite and (kept := kept_scores(train[0], run, settings, _all_of(test))):
         on_event(Note(f"The scores of '{run}' are finished. {kept.headline['verdict']}", stage="evaluation"))
         return {"metrics": kept.metrics}
     else:
@@ -127,9 +129,15 @@ def _evaluate(config: RunConfig, on_event: OnEvent, overwrite: bool) -> dict[str
     return {"metrics": found.metrics}
 
 
+def _all_of(test: Sequence[SectionStore]) -> tuple[Chosen, ...]:
+    return choose_captures(test) if test else ()
+
+
 def _judged(config: RunConfig) -> str | None:
     """The run of [fit], where [evaluate] asks for just what it learned from the same sections."""
     fitted, judged = config.fit, config.evaluate
     if fitted is None or judged is None or fitted.part(FitSettings) != judged.fit or fitted.train != judged.train:
+        return None
+    if judged.test_captures or set(judged.test) & set(judged.train):  # then it may not learn from all that [fit] does
         return None
     return fitted.run

@@ -58,7 +58,7 @@ def require_capture(store: SectionStore, name: str | None = None) -> StoredCaptu
     if name is None and len(names) > 1:
         raise StoreError(
             f"{store.path.name} has several captures: {', '.join(names)}.",
-            "Choose one with --capture; training and scoring take sections with one capture so far.",
+            "Choose one with --capture.",
         )
     return read_capture(store, name or names[0])
 

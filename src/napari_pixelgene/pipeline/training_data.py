@@ -1,7 +1,8 @@
-"""Sections with counts and features into what a model learns from, or is asked at."""
+"""Captures with counts, and their section's features, into what a model learns from, or is asked at."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from napari_pixelgene.arithmetic.pooling import footprint_weights
 from napari_pixelgene.elements.capture import Footprint
 from napari_pixelgene.elements.expression import FILTERED, MEASURED, NEVER_MEASURED
 from napari_pixelgene.errors import StoreError
-from napari_pixelgene.models.base import Context, Needs, TrainingSection
+from napari_pixelgene.models.base import Needs, TrainingSection
+from napari_pixelgene.pipeline.choosing import label_of
 from napari_pixelgene.pipeline.preparing import ensure_bins, ensure_tissue
 from napari_pixelgene.pipeline.slide import grid_of, is_streamed, require_capture, units_in_um
 from napari_pixelgene.progress import Note, OnEvent, silent
@@ -26,14 +28,19 @@ if TYPE_CHECKING:
     from napari_pixelgene.store.section import SectionStore
 
 _FEATURE_TILE = 64
+# Columns between the lattices of two captures.
+_APART = 1000
 _PLAIN = Needs()
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A section's units on its tissue: counts (n, genes of the file), totals, centres in H&E µm, footprints."""
+    """A capture's units on the tissue of its section: counts (n, genes of the file), totals, centres in H&E µm,
+    footprints. `name` is the section's, with the capture's own where the slide has several."""
 
     name: str
+    store: SectionStore
+    capture: str
     counts: sparse.csr_matrix
     library: FloatArray
     xy_um: FloatArray
@@ -66,23 +73,24 @@ def measured_units(store: SectionStore, capture: str | None = None, on_event: On
         everywhere, pooling = footprint_weights(*arguments), footprint_weights(*arguments, tissue.mask)
         keep = pooling.getnnz(axis=1) > 0
     keep &= library > 0
-    _tell_left_out(store, keep, on_event)
+    name = label_of(store, found.name)
+    _tell_left_out(name, keep, on_event)
     layer = _measured_layer(grid, everywhere, everywhere[keep].multiply(tissue.mask.ravel()[None, :]).tocsr())
     return Measured(
-        store.name, counts[keep], library[keep].astype(np.float64), xy[keep], genes, pooling[keep], footprint, layer,
-        grid.superpixel_um,
+        name, store, found.name, counts[keep], library[keep].astype(np.float64), xy[keep], genes, pooling[keep],
+        footprint, layer, grid.superpixel_um,
     )  # fmt: skip
 
 
-def _tell_left_out(store: SectionStore, keep: BoolArray, on_event: OnEvent) -> None:
+def _tell_left_out(name: str, keep: BoolArray, on_event: OnEvent) -> None:
     if not keep.any():
         raise StoreError(
-            f"No unit of {store.path.name} lies on tissue.", "Check the alignment, the pixel size and the tissue mask."
+            f"No unit of {name} lies on tissue.", "Check the alignment, the pixel size and the tissue mask."
         )
     lost = int((~keep).sum())
     if lost:
         level = "warning" if lost > 0.5 * len(keep) else "info"
-        text = f"{store.path.name}: {lost:,} of {len(keep):,} units are off the tissue or empty and are left out."
+        text = f"{name}: {lost:,} of {len(keep):,} units are off the tissue or empty and are left out."
         on_event(Note(text, level, "fit"))
 
 
@@ -94,17 +102,17 @@ def _measured_layer(grid: Grid, everywhere: sparse.csr_matrix, used: sparse.csr_
     return layer.reshape(grid.yx_shape)
 
 
-def within_region(measured: Measured, store: SectionStore, on_event: OnEvent = silent) -> Measured:
+def within_region(measured: Measured, on_event: OnEvent = silent) -> Measured:
     """The units that lie for the greater part in the region a person drew to train on; all where there is none."""
-    region = read_region(store)
+    region = read_region(measured.store)
     if region is None:
         return measured
     keep = np.asarray(measured.pooling @ region.ravel().astype(np.float32)) > 0.5
     if not keep.any():
         raise StoreError(
-            f"No unit of {store.path.name} lies in the region drawn to train on.", "Draw it over measured tissue."
+            f"No unit of {measured.name} lies in the region drawn to train on.", "Draw it over measured tissue."
         )
-    text = f"{store.path.name}: {int(keep.sum()):,} of {len(keep):,} units lie in the region drawn to train on."
+    text = f"{measured.name}: {int(keep.sum()):,} of {len(keep):,} units lie in the region drawn to train on."
     on_event(Note(text, stage="fit"))
     return take_units(measured, np.flatnonzero(keep))
 
@@ -142,10 +150,46 @@ def training_section(
     )
 
 
-def training_context(needs: Needs, section: TrainingSection, learned: BoolArray) -> Context | None:
-    """What a member may lean on inside a section that it is scored on: the units (members, n) it learned from or
-    stopped on, never those that score it. None for a model that asks for no context."""
-    return Context(section, learned) if needs.context_counts else None
+def joined_sections(sections: Sequence[TrainingSection]) -> TrainingSection:
+    """Captures of one slide as one section, one below the other; a superpixel that several cover stands once.
+
+    Lattices are laid side by side, too far apart for neighbours; one capture without leaves all without.
+    """
+    if len(sections) == 1:
+        return sections[0]
+    places = np.concatenate([s.row_column for s in sections])
+    row_column, first, column = np.unique(places, axis=0, return_index=True, return_inverse=True)
+    starts = np.cumsum([0, *(len(s.features) for s in sections)])
+    pooling = [
+        sparse.csr_matrix((s.pooling.data, column.ravel()[start + s.pooling.indices], s.pooling.indptr),
+                          shape=(len(s), len(row_column)))
+        for s, start in zip(sections, starts, strict=False)
+    ]  # fmt: skip
+    return replace(
+        sections[0],
+        name=sections[0].name.rpartition("/")[0] or sections[0].name,
+        features=np.concatenate([s.features for s in sections])[first],
+        pooling=sparse.vstack(pooling).tocsr(),
+        counts=sparse.vstack([s.counts for s in sections]).tocsr(),
+        library=np.concatenate([s.library for s in sections]),
+        xy_um=np.concatenate([s.xy_um for s in sections]),
+        row_column=row_column,
+        lattice=_side_by_side([s.lattice for s in sections]),
+    )
+
+
+def _side_by_side(lattices: Sequence[IntArray | None]) -> IntArray | None:
+    """Columns moved, so that lattices do not touch."""
+    out: list[IntArray] = []
+    start = 0
+    for lattice in lattices:
+        if lattice is None:
+            return None
+        moved = lattice.copy()
+        moved[:, 0] += start - int(lattice[:, 0].min(initial=0))
+        out.append(moved)
+        start = int(moved[:, 0].max(initial=start)) + _APART
+    return np.concatenate(out)
 
 
 def _with_surroundings(flat: IntArray, halo: int, mask: BoolArray) -> IntArray:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
+from scipy.spatial import cKDTree
 
 from napari_pixelgene.elements.tissue import Folds, MemberPlan
 from napari_pixelgene.errors import InputError
@@ -134,3 +135,12 @@ def _gap(xy: FloatArray, place: IntArray, block_um: float) -> FloatArray:
     low = place * block_um
     out: FloatArray = np.maximum(np.maximum(low - xy, xy - (low + block_um)), 0.0)
     return out
+
+
+def sees(xy_um: FloatArray, reach_um: float, there_um: FloatArray, half_um: float) -> BoolArray:
+    """(n,) whether a unit's square window, `reach_um` to either side of its centre `xy_um` (n, 2), touches a square of
+    `half_um` to either side around one of the centres `there_um` (m, 2)."""
+    if not len(there_um):
+        return np.zeros(len(xy_um), dtype=bool)
+    distance, _ = cKDTree(there_um).query(xy_um, p=np.inf, distance_upper_bound=(reach_um + half_um) * (1 + 1e-9))
+    return np.asarray(np.isfinite(distance))
