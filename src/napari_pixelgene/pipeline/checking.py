@@ -14,11 +14,11 @@ import numpy as np
 from napari_pixelgene.pipeline.describing import files, stale, unfinished
 from napari_pixelgene.pipeline.rough import is_rough
 from napari_pixelgene.pipeline.slide import grid_of, is_on_slide, is_placed, is_streamed, to_he_um
+from napari_pixelgene.pipeline.trust import held_against
 from napari_pixelgene.stages.checks import COARSE_MPP
 from napari_pixelgene.store.bins import read_bin_totals
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.tissue import read_tissue
-from napari_pixelgene.store.verdicts import read_verdict
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import FloatArray
@@ -127,16 +127,12 @@ def _capture(store: SectionStore, capture: StoredCapture, gone: bool) -> Iterato
 
 
 def _judged(store: SectionStore, capture: StoredCapture) -> Check | None:
-    """What the verdict says against the registration; None where it is good, out of date, or was never asked for."""
-    if read_verdict(store, capture.name) is None:
+    """What the verdict says against the registration, if anything."""
+    verdict = held_against(store, capture.name)
+    if verdict is None:
         return None
-    from napari_pixelgene.pipeline.verdict import kept_verdict  # heavy, and seldom needed
-
-    kept = kept_verdict(store, capture.name)
-    if kept is None or not kept[1] or kept[0].level == "good":
-        return None
-    level: Level = "missing" if kept[0].level == "do not use" else "warning"
-    return Check(level, f"{capture.name} is registered, but: {kept[0].sentence}")
+    level: Level = "missing" if verdict.level == "do not use" else "warning"
+    return Check(level, f"{capture.name} is registered, but: {verdict.sentence}")
 
 
 def _registered(capture: StoredCapture) -> str:

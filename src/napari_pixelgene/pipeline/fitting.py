@@ -28,6 +28,7 @@ from napari_pixelgene.pipeline.training_data import (
     training_section,
     within_region,
 )
+from napari_pixelgene.pipeline.trust import tell_distrusted
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.gene_list import read_gene_list
 from napari_pixelgene.settings import Section, shown
@@ -131,6 +132,7 @@ def prepare_fit(
     chosen = chosen_to_learn(stores, settings, apart, on_event)
     for store in stores:
         require_same_squares(store, superpixel_um(stores[0]))
+        tell_distrusted(store, TRAINING, on_event)
     model = get_model(settings.model, settings.model_settings)  # a wrong setting is told before hours are spent
     check_needs(model)
     device = choose_device(settings.device)

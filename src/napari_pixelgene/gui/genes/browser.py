@@ -19,6 +19,7 @@ from napari_pixelgene.gui.genes.legend import draw_legend, legend
 from napari_pixelgene.gui.genes.looks import Limits, Look, measured_limits, predicted_limits
 from napari_pixelgene.gui.genes.map_layers import COUNTS, MAP, counts_layer, is_map, limits_of, paint, swap_counts
 from napari_pixelgene.gui.layers import KEY, first_gene, map_layer, swap_gene
+from napari_pixelgene.gui.session import VERDICT
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -255,7 +256,7 @@ class Browser:
         from napari_pixelgene.store.maps import read_maps
 
         store, run = self.session.store, self.maps.run if self.maps is not None else ""
-        if store is None:
+        if store is None or what == VERDICT:  # no map is another by it
             return
         runs = store.mapped_runs()
         self.measured = None

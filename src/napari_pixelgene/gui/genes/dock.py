@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from qtpy.QtWidgets import QCheckBox, QComboBox
 
+from napari_pixelgene.gui.distrust import DistrustBox
 from napari_pixelgene.gui.dock import BROKEN, Dock, allow, button, heading, row, words
 from napari_pixelgene.gui.genes.browser import Browser, browser_of
 from napari_pixelgene.gui.genes.contrast import ContrastBox, with_link
@@ -17,7 +18,7 @@ from napari_pixelgene.gui.genes.rows import GeneRows
 from napari_pixelgene.gui.genes.sayings import SMOOTHER, at_cursor
 from napari_pixelgene.gui.genes.search import SearchBox
 from napari_pixelgene.gui.genes.table import GeneTableView
-from napari_pixelgene.gui.session import on
+from napari_pixelgene.gui.session import VERDICT, on
 from napari_pixelgene.gui.workers import Task, start
 
 _LINKED = "The same number has the same colour in both: change the contrast of one, and the other follows."
@@ -51,12 +52,12 @@ class GenesDock(Dock):
         self.pinned_heading = heading("Pinned")
         self.sentence, self.here = words("", "about-gene"), words("", "at-cursor")
         self.empty, self.next = words(_NOTHING_OPEN, "empty"), button("Section →", self._next)
-        self.hover = Hover(self.browser, self)
+        self.hover, self.distrust = Hover(self.browser, self), DistrustBox(self.session)
 
     def _lay_out(self) -> None:
         self.empty_body.addWidget(self.empty)
         self.empty_body.addLayout(row(self.next))
-        for part in (self.runs, self.search, self.table, self.sentence, self.pinned_heading, self.pins):
+        for part in (self.runs, self.distrust, self.search, self.table, self.sentence, self.pinned_heading, self.pins):
             self.body.addWidget(part)
         self.body.setStretchFactor(self.table, 1)
         self.body.addLayout(row(self.predicted, self.measured))
@@ -129,7 +130,9 @@ class GenesDock(Dock):
             self._renewed()
 
     def _changed(self, what: str) -> None:
-        """The browser hears of it first, and tells."""
+        """The browser hears of it first, and tells; a verdict changes no map, but what may be said of it."""
+        if what == VERDICT:
+            self.distrust.look(self.session.store)
 
     def _renewed(self) -> None:
         """Other maps, or none."""
@@ -138,6 +141,7 @@ class GenesDock(Dock):
         maps, store = self.browser.maps, self.session.store
         self.beside = READING
         self.fault.clear()
+        self.distrust.look(store if maps is not None else None)
         if maps is None or store is None or not self.browser.gene:
             self.table.genes.take(None)
             self.empty.setText(_NOTHING_OPEN if store is None else _NO_MAPS)

@@ -17,7 +17,7 @@ from napari_pixelgene.gui.layers import KEY
 from napari_pixelgene.gui.register.files import ask_save
 from napari_pixelgene.gui.register.quality import Judged, picture
 from napari_pixelgene.gui.register.verdict_box import viridis
-from napari_pixelgene.gui.session import TISSUE
+from napari_pixelgene.gui.session import TISSUE, VERDICT
 from napari_pixelgene.pipeline.registration_report import registration_report
 from napari_pixelgene.pipeline.verdict import judge_registration, kept_verdict
 
@@ -139,8 +139,10 @@ class Judging:
     def _checked(self, asked: Judged, had_tissue: bool, verdict: Verdict) -> None:
         self.judged = replace(asked, verdict=verdict)
         self.reflect()
+        session = self.dock.session
+        session.changed.emit(VERDICT)  # the others say it too
         if not had_tissue:
-            self.dock.session.reload(TISSUE)
+            session.reload(TISSUE)
 
     def _written(self, path: Path, asked: Judged, had_tissue: bool, verdict: Verdict) -> None:
         self._checked(asked, had_tissue, verdict)

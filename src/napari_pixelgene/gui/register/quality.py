@@ -9,10 +9,10 @@ import numpy as np
 
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.arrays import Array, FloatArray
-from napari_pixelgene.elements.verdict import SEEN, UNLIKE, Level, QualityMap, Verdict
+from napari_pixelgene.elements.verdict import SEEN, UNLIKE, QualityMap, Verdict
+from napari_pixelgene.gui.levels import SIGNS
 from napari_pixelgene.gui.register.pairs import Pairs
 
-SIGNS: dict[Level, str] = {"good": "●", "look here": "▲", "do not use": "✗"}
 # The colours of errors end at 10 µm, or at the largest, as in the report.
 _LEAST_END_UM = 10.0
 _CELL = 24  # pixels of the picture a square of the lattice
@@ -45,7 +45,7 @@ def line(verdict: Verdict) -> str:
     named = (("median", "median_error_um"), ("worst", "worst_seen_um"), ("held out", "loo_rmse_um"))
     values = [(words, numbers.get(key)) for words, key in named]
     told = ", ".join(f"{words} {value:.1f} µm" for words, value in values if value is not None)
-    alone = " (by the pairs alone)" if verdict.basis == "pairs" else ""
+    alone = {"pairs": " (by the pairs alone)", "outlines": " (by outlines and pairs)"}.get(verdict.basis, "")
     return f"{SIGNS[verdict.level]} {verdict.level.capitalize()}{alone}: {told or 'nothing to judge it by'}"
 
 

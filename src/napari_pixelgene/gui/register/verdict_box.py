@@ -13,19 +13,14 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_pixelgene.elements.arrays import Array, FloatArray
-from napari_pixelgene.elements.verdict import UNKNOWN, UNLIKE, Level, Verdict
+from napari_pixelgene.elements.verdict import UNKNOWN, UNLIKE, Verdict
 from napari_pixelgene.gui.dock import allow, button, row, words
+from napari_pixelgene.gui.levels import LOOKS
 from napari_pixelgene.gui.register.quality import line, places, scale_end, swatch
 
 if TYPE_CHECKING:
     from napari_pixelgene.gui.register.judging import Judging
 
-# Background and ink, read on both themes; told apart by sign and word as well.
-_LOOKS: dict[Level, tuple[str, str]] = {
-    "good": ("#00606e", "white"),
-    "look here": ("#ffb000", "black"),
-    "do not use": ("#8f1d17", "white"),
-}
 _OLD = ("#6b6b6b", "white")
 _NOTHING = "No verdict yet: 'Check' compares nuclei of both images all over the tissue."
 
@@ -62,7 +57,7 @@ class VerdictBox(QWidget):
         if verdict is not None and stale:
             said = f"◌ Before the last change: {said}. Check again."
         self.says.setText(said)
-        look = None if verdict is None else _OLD if stale else _LOOKS[verdict.level]
+        look = None if verdict is None else _OLD if stale else LOOKS[verdict.level]
         self.says.setStyleSheet(
             "" if look is None else f"background: {look[0]}; color: {look[1]}; padding: 3px; border-radius: 3px;"
         )

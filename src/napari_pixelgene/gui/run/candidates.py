@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.gui.recent import recent
 from napari_pixelgene.store.section import SUFFIX, SectionStore
+
+if TYPE_CHECKING:
+    from napari_pixelgene.pipeline.trust import Distrust
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class Candidate:
     encoders: frozenset[str] = frozenset()  # whose features are there
     not_trained: str = ""
     not_predicted: str = ""
+    distrusted: tuple[Distrust, ...] = ()  # registrations that had better be looked at before one learns from them
 
     @property
     def name(self) -> str:
@@ -43,8 +48,18 @@ def look_at(path: Path) -> Candidate:
         return Candidate(path, not_trained=why, not_predicted=why)
     lost = _lost(store)
     genes, why = ((), lost) if lost else _measured(store)
+    against = () if lost or why else _distrusted(store)
     names = frozenset([*store.runs(), *store.mapped_runs()])
-    return Candidate(path, frozenset(genes), names, frozenset(store.encoders()), why, lost)
+    return Candidate(path, frozenset(genes), names, frozenset(store.encoders()), why, lost, against)
+
+
+def _distrusted(store: SectionStore) -> tuple[Distrust, ...]:
+    from napari_pixelgene.pipeline.trust import distrusted
+
+    try:
+        return distrusted(store)
+    except PixelGeneError:  # a verdict of another version, or spoilt: as if it had never been made
+        return ()
 
 
 def _lost(store: SectionStore) -> str:
@@ -58,14 +73,17 @@ def _lost(store: SectionStore) -> str:
 
 
 def _measured(store: SectionStore) -> tuple[Sequence[str], str]:
-    """The measured genes, and why they cannot be learned from."""
-    from napari_pixelgene.pipeline.slide import is_placed, require_capture
+    """The genes that all captures with a place measured, and why they cannot be learned from."""
+    from napari_pixelgene.pipeline.slide import is_placed
+    from napari_pixelgene.store.captures import read_capture
 
-    if not store.captures():
+    captures = [read_capture(store, name) for name in store.captures()]
+    if not captures:
         return (), "Nothing was measured on it: it can only be predicted."
-    try:
-        capture = require_capture(store)
-    except PixelGeneError as error:
-        return (), error.problem
-    why = "" if is_placed(capture) else "Not registered to its H&E yet: do that in the Register dock."
-    return capture.genes.symbols, why
+    placed = [capture for capture in captures if is_placed(capture)]
+    if not placed:
+        return captures[0].genes.symbols, "Not registered to its H&E yet: do that in the Register dock."
+    shared = set(placed[0].genes.symbols).intersection(*(capture.genes.symbols for capture in placed[1:]))
+    if not shared:  # a person may still leave captures out
+        shared = {symbol for capture in placed for symbol in capture.genes.symbols}
+    return sorted(shared), ""

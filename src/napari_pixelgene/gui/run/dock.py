@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QScrollArea, QWi
 from napari_pixelgene import jobs
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.gui import workers
+from napari_pixelgene.gui.distrust import DistrustBox
 from napari_pixelgene.gui.dock import Dock, allow, button, heading, row, words
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.fold import Fold
@@ -49,7 +50,7 @@ class RunDock(Dock):
         self.name = QLineEdit()
         self.run = button("Run", self._run)
         self.why = words("", "why-not")
-        self.cost = CostLine()
+        self.cost, self.distrust = CostLine(), DistrustBox(self.session)
         self.progress = ProgressBox()
         self.runs = RunsPart(self.session)
         self.queue, self.queue_fold = QueueBox(self.session), Fold("Predict a folder of slides…")
@@ -144,6 +145,7 @@ class RunDock(Dock):
         if not self._named_by_hand:
             self.name.setText(suggested_name(str(self.options.model.currentData()), taken_names(chosen)))
         self.options.genes.show_measured(len(common_genes(train, self.found)))
+        self.distrust.show_found([(each.path, d) for each in chosen if each.path in train for d in each.distrusted])
         encoder = str(self.options.encoder.currentData())
         self.options.show_needs(each.name for each in chosen if encoder not in each.encoders)
         busy = self.progress.running
@@ -273,8 +275,8 @@ class RunDock(Dock):
         form.addRow("Name", self.name)
         self._options_place = row(stretch=False)
         self.next.hide()
-        parts = (heading("Sections"), self.sections, self._options_place, form, self.cost, self.why, row(self.run),
-                 self.progress, row(self.next), heading("Runs"), self.runs, self.queue_fold)  # fmt: skip
+        parts = (heading("Sections"), self.sections, self._options_place, form, self.cost, self.distrust, self.why,
+                 row(self.run), self.progress, row(self.next), heading("Runs"), self.runs, self.queue_fold)  # fmt: skip
         for part in parts:
             self.body.addWidget(part) if isinstance(part, QWidget) else self.body.addLayout(part)
         self.queue_fold.inside.addWidget(self.queue)
