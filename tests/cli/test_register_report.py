@@ -9,6 +9,7 @@ import pytest
 
 from napari_pixelgene.cli.main import main
 from napari_pixelgene.pipeline.importing import import_section
+from napari_pixelgene.pipeline.neighbours import marked_sections
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.simulate.run import SimulatedRun
 
@@ -41,3 +42,17 @@ def test_neither_a_registration_nor_a_report(
     """Nothing to do is an error that names what could be done."""
     assert main(["register", str(tmp_path / "A.section.zarr")]) == 2
     assert "--report alone" in capsys.readouterr().err
+
+
+def test_a_run_is_marked_as_of_a_neighbouring_section(
+    small_run: SimulatedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mark alone is enough to ask for, is kept, and is taken back."""
+    store = import_section(tmp_path / "A.section.zarr", small_run.he, XeniumSource(bundle=small_run.bundle))
+    name = store.captures()[0]
+    assert main(["register", str(store.path), "--sections", "serial"]) == 0
+    assert f"'{name}' is marked as of a neighbouring section." in capsys.readouterr().out
+    assert marked_sections(store, name) == "serial"
+    assert main(["register", str(store.path), "--sections", "unknown"]) == 0
+    assert marked_sections(store, name) == "unknown"
+    assert main(["register", str(store.path), "--sections", "other"]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,12 @@ from napari_pixelgene.pipeline.aligning import register_keypoints
 from napari_pixelgene.pipeline.describing import describe
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.moving import movable, open_moving
+from napari_pixelgene.pipeline.neighbours import mark_sections
+from napari_pixelgene.pipeline.registration_report import registration_report
 from napari_pixelgene.pipeline.slide import units_in_um
 from napari_pixelgene.pipeline.sources.legacy_st import LegacyStSource
+from napari_pixelgene.pipeline.verdict import judge_registration, kept_verdict
+from napari_pixelgene.stages.verdict import VerdictSettings
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.section import SectionStore
 
@@ -73,3 +78,32 @@ def test_neighbours_are_laid_onto_the_mother_by_their_own_images(store: SectionS
         assert kept is not None and kept.residual_um is not None and kept.residual_um.shape == (12,)
         assert 0.5 < np.sqrt(np.mean(kept.residual_um**2)) / (NOISE_PX * 2 * MPP) < 1.5
     assert [c["registered"] for c in describe(store)["captures"]] == [True, True, True]
+
+
+FEW = VerdictSettings(spacing_um=1800, least_places=8)
+
+
+@pytest.mark.slow
+def test_sections_that_share_no_nuclei_are_judged_by_pairs_and_outlines(store: SectionStore, tmp_path: Path) -> None:
+    """C3's nuclei are not C2's: it is told, nothing is forbidden, and the page shows both; laid 600 µm aside it is."""
+    reference = np.linalg.inv(to_common("C2")) @ to_common("C3")
+    spots = read_capture(store, "C3").unit_places()[0]
+    clicked = spots[np.random.default_rng(5).choice(len(spots), 12, replace=False)]
+    pairs = Keypoints(
+        clicked, geometry.apply_matrix(reference, clicked) + np.random.default_rng(6).normal(0, 2, (12, 2))
+    )
+    register_keypoints(store, pairs, capture="C3")
+    verdict = registration_report(store, tmp_path / "qc.html", "C3", settings=FEW)
+    assert (verdict.level, verdict.basis) == ("look here", "outlines"), verdict.sentence
+    assert "these sections share no nuclei; judged by pairs and outlines, it is good as far as" in verdict.sentence
+    assert verdict.numbers["outline_shift_um"] < 150 and verdict.numbers["places_unlike"] == 0  # type: ignore[operator]
+    text = (tmp_path / "qc.html").read_text(encoding="utf-8")
+    assert "these sections share no nuclei" in text and "no image to lay on" not in text and len(verdict.worst) == 4
+    mark_sections(store, "C3", "same")
+    kept = kept_verdict(store, "C3")
+    assert kept is not None and not kept[1]
+    mark_sections(store, "C3", "serial")
+    register_keypoints(store, replace(pairs, fixed_xy=pairs.fixed_xy + np.array([520.0, -700.0])), capture="C3")
+    aside = judge_registration(store, "C3", settings=FEW)
+    assert aside.level == "do not use" and aside.numbers["outline_shift_um"] == pytest.approx(602, abs=120)
+    assert "by the outlines of the tissue the run lies" in aside.sentence and "share no nuclei" in aside.sentence

@@ -160,8 +160,12 @@ def test_a_run_without_an_image_is_judged_by_its_pairs(
         store.remove("captures", store.captures()[0], "verdict")
     page = tmp_path / "qc.html"
     verdict = registration_report(store, page)
-    assert verdict.basis == "pairs" and "11 pairs alone, since there is no image" in verdict.sentence
+    assert verdict.basis == "pairs" and "only the 11 pairs were judged, since there is no image" in verdict.sentence
+    assert verdict.level == "look here" and "good as far as they tell" in verdict.sentence
     assert verdict.numbers["places_seen"] == 0 and verdict.numbers["places_unknown"] == len(verdict.map) > 8
+    assert describe(store)["captures"][0]["verdict"] == {
+        "level": "look here", "basis": "pairs", "sentence": verdict.sentence,
+    }  # fmt: skip
     text = page.read_text(encoding="utf-8")
     assert text.count("<img") == 2 and "no image to lay on the H&amp;E" in text
     store.remove("captures", store.captures()[0], "verdict")

@@ -21,7 +21,7 @@ from napari_pixelgene.simulate.morphology import Morphology
 from napari_pixelgene.simulate.placement import morphology_to_he
 from napari_pixelgene.simulate.settings import MORPHOLOGY_MPP, SimulationSettings
 from napari_pixelgene.stages import rough_alignment
-from napari_pixelgene.stages.rough_alignment import align_roughly, described
+from napari_pixelgene.stages.rough_alignment import align_roughly, compare_outlines, described
 
 HER2ST = Path(__file__).parents[3] / "shared" / "data" / "her2st"
 HE_BY, DAPI_BY = 16, 32
@@ -186,3 +186,21 @@ def test_neighbouring_sections_of_a_tumour(moving: str, fixed: str, degrees: flo
     true = np.linalg.inv(still_to_common) @ to_common @ np.linalg.inv(turn)
     assert off_um(fit.matrix, true, geometry.apply_matrix(turn, spots), 0.69 * 8) < 100
     assert fit.is_clear
+
+
+def test_outlines_tell_how_far_a_placement_lies_off_and_where_it_would_lie(
+    slides: list[tuple[Image, np.ndarray, np.ndarray]],
+) -> None:
+    """Laid truly they hardly move; 240 µm aside they move back by that; mirrored they say where they belong."""
+    he, dapi, true = slides[1]
+    places = np.stack(np.meshgrid(np.linspace(200, 800, 4), np.linspace(200, 650, 3)), -1).reshape(-1, 2)
+    moving = dapi_image(dapi)
+    right = compare_outlines(he, moving, true, places)
+    assert right.shift_um < 12 and not right.elsewhere and right.agreement > 0.9 * right.best > 0.3
+    aside = np.array([[1, 0, -144 / he.require_mpp()], [0, 1, 192 / he.require_mpp()], [0, 0, 1]])
+    off = compare_outlines(he, moving, aside @ true, places)
+    assert off.agreement < 0.7 * right.agreement
+    assert off.elsewhere or off.shift_um == pytest.approx(240, abs=25)
+    flip = np.array([[-1.0, 0, dapi.shape[1]], [0, 1, 0], [0, 0, 1]])
+    over = compare_outlines(he, moving, true @ flip, places)
+    assert over.elsewhere == described(true) and over.best == pytest.approx(right.best, abs=0.02)

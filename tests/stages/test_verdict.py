@@ -9,7 +9,7 @@ import pytest
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.elements.matching import Matches
-from napari_pixelgene.elements.verdict import SEEN, UNKNOWN, UNLIKE, QualityMap
+from napari_pixelgene.elements.verdict import SEEN, UNKNOWN, UNLIKE, Outlines, QualityMap, Verdict
 from napari_pixelgene.stages.registration import RegistrationSettings, register
 from napari_pixelgene.stages.verdict import (
     PairEvidence,
@@ -109,26 +109,97 @@ def test_nuclei_that_agree_nowhere() -> None:
     assert judge(lost, replace(GOOD_PAIRS, fit_um=50.0)).level == "do not use"
     assert judge(lost, replace(GOOD_PAIRS, trusted=5)).level == "do not use"
     assert any("another section" in reason for reason in verdict.reasons)
-    own = judge(lost, GOOD_PAIRS, same_section=True)
+    own = judge(lost, GOOD_PAIRS, sections="same")
     assert own.level == "do not use" and any("laid in the wrong place" in reason for reason in own.reasons)
-    few = judge(without(seen((1.0, 0.0)), slice(0, 6), UNLIKE), GOOD_PAIRS, same_section=True)
+    assert not any("serial" in reason for reason in own.reasons)
+    few = judge(without(seen((1.0, 0.0)), slice(0, 6), UNLIKE), GOOD_PAIRS, sections="same")
     assert few.level == "look here"
 
 
-def test_pairs_alone() -> None:
-    """Without an image: good when they leave little open, and it is said that nothing else was heard."""
-    blind = replace(without(seen((0.0, 0.0)), slice(None), UNKNOWN), searched_um=0.0)
-    verdict = judge(blind, GOOD_PAIRS)
-    assert (verdict.level, verdict.basis) == ("good", "pairs")
+BLIND = replace(without(seen((0.0, 0.0)), slice(None), UNKNOWN), searched_um=0.0)
+
+
+def test_pairs_alone_are_never_good() -> None:
+    """However little they leave open: it is said that they know of no shift they share, and how to see one."""
+    verdict = judge(BLIND, GOOD_PAIRS)
+    assert (verdict.level, verdict.basis) == ("look here", "pairs")
     assert verdict.sentence.startswith(
-        "Good, as far as pairs can tell: judged by 12 pairs alone, since there is no image"
+        "Look here: only the 12 pairs were judged, since there is no image to compare with the H&E: good as far as they"
+        " tell; by the 12 pairs the error is likely under 1."
     )
-    assert any("share" in reason for reason in verdict.reasons)
-    assert judge(replace(blind, doubt_um=np.full(24, 8.0)), GOOD_PAIRS).level == "look here"
-    assert judge(replace(blind, doubt_um=np.full(24, 40.0)), GOOD_PAIRS).level == "do not use"
-    assert judge(blind, replace(GOOD_PAIRS, trusted=5)).level == "look here"
-    exact = judge(replace(blind, doubt_um=np.full(24, np.nan)), PairEvidence(3, 0, 0, 0.0, np.nan))
+    assert verdict.sentence.endswith("A shift that all pairs share cannot be seen by them.")
+    assert "To see one, look whether what was measured ends where the tissue ends" in verdict.reasons[-1]
+    assert verdict.numbers["places_seen"] == 0 and verdict.worst
+    loose = judge(replace(BLIND, doubt_um=np.full(24, 8.0)), GOOD_PAIRS)
+    few = judge(BLIND, replace(GOOD_PAIRS, trusted=5))
+    assert loose.level == few.level == "look here" and "good as far" not in loose.sentence + few.sentence
+    assert judge(replace(BLIND, doubt_um=np.full(24, 40.0)), GOOD_PAIRS).level == "do not use"
+    exact = judge(replace(BLIND, doubt_um=np.full(24, np.nan)), PairEvidence(3, 0, 0, 0.0, np.nan))
     assert exact.basis == "nothing" and any("passes through all its pairs" in reason for reason in exact.reasons)
+
+
+LOST = without(seen((0.0, 0.0)), slice(None), UNLIKE)
+NEAR = Outlines(0.74, 0.78, 80.0)
+
+
+def test_sections_that_share_no_nuclei_are_judged_by_pairs_and_outlines() -> None:
+    """Taken for neighbours where outlines agree, or marked so; what is unlike is unknown then, and never good."""
+    taken = judge(LOST, GOOD_PAIRS, outlines=NEAR)
+    assert (taken.level, taken.basis) == ("look here", "outlines")
+    assert taken.sentence.startswith(
+        "Look here: these sections share no nuclei; judged by pairs and outlines, it is good as far as they tell: by"
+        " the 12 pairs"
+    )
+    assert "outlines of tissue lie 80 µm from where they agree best" in taken.sentence
+    assert any("24 of 24 places, outlines do: the sections are taken for" in reason for reason in taken.reasons)
+    assert any("no shift under about 150 µm, and pairs none that they all share" in reason for reason in taken.reasons)
+    assert (taken.map.state == UNKNOWN).all() and taken.numbers["places_unlike"] == 0
+    assert (taken.numbers["outline_shift_um"], taken.numbers["outline_agreement"]) == (80.0, 0.74)
+    marked = judge(LOST, GOOD_PAIRS, sections="serial", outlines=NEAR)
+    assert marked.sentence == taken.sentence and not any("taken for" in reason for reason in marked.reasons)
+    bare = judge(replace(LOST, doubt_um=np.full(24, np.nan)), PairEvidence(), sections="serial", outlines=NEAR)
+    assert (bare.level, bare.basis) == ("look here", "outlines") and len(bare.worst) == 4
+    assert "share no nuclei; judged by outlines: outlines of tissue lie 80 µm" in bare.sentence
+    unseen = judge(LOST, GOOD_PAIRS, sections="serial")
+    assert (unseen.level, unseen.basis) == ("look here", "pairs") and "share no nuclei" in unseen.sentence
+
+
+def test_neighbouring_sections_are_held_to_what_they_allow() -> None:
+    """Pairs that leave 15 µm open are as good as it gets; 40 µm is told, 80 µm is of no use."""
+
+    def of(doubt_um: float) -> Verdict:
+        return judge(replace(LOST, doubt_um=np.full(24, doubt_um)), GOOD_PAIRS, outlines=NEAR)
+
+    levels = [(of(um).level, "it is good" in of(um).sentence) for um in (12, 40, 90)]
+    assert levels == [("look here", True), ("look here", False), ("do not use", False)]
+    assert judge(replace(LOST, doubt_um=np.full(24, 12.0)), GOOD_PAIRS, sections="same").level == "do not use"
+
+
+def test_outlines_that_lie_elsewhere_forbid_its_use() -> None:
+    """430 µm off, or better mirrored: not neighbours but misplaced. 200 µm: to be looked at, and not good as far."""
+    far = judge(LOST, GOOD_PAIRS, outlines=Outlines(0.5, 0.78, 430.0))
+    assert far.level == "do not use" and far.numbers["places_unlike"] == 24
+    assert (
+        "none of the 24 places" in far.sentence
+        and "by the outlines of the tissue the run lies 430 µm off" in far.sentence
+    )
+    over = judge(BLIND, GOOD_PAIRS, outlines=Outlines(0.5, 0.78, 20.0, "flipped left to right, then unturned"))
+    assert over.level == "do not use" and "when it is flipped left to right" in over.sentence
+    marked = judge(LOST, GOOD_PAIRS, sections="serial", outlines=Outlines(0.5, 0.78, 430.0))
+    assert marked.level == "do not use" and "430 µm off" in marked.sentence
+    odd = judge(LOST, GOOD_PAIRS, outlines=Outlines(0.66, 0.78, 200.0))
+    assert odd.level == "look here" and "it is good" not in odd.sentence
+    assert any("Outlines lie over 150 µm apart" in reason for reason in odd.reasons)
+
+
+def test_nuclei_are_heard_before_outlines() -> None:
+    """Where they agree, neither a mark nor outlines change a word; of one section, nuclei that do not are enough."""
+    plain = judge(seen((1.2, -1.6)), GOOD_PAIRS)
+    for sections in ("same", "serial", "unknown"):
+        again = judge(seen((1.2, -1.6)), GOOD_PAIRS, sections=sections, outlines=Outlines(0.3, 0.8, 900.0))  # type: ignore[arg-type]
+        assert (again.level, again.basis, again.sentence) == ("good", "nuclei", plain.sentence)
+    own = judge(LOST, GOOD_PAIRS, sections="same", outlines=NEAR)
+    assert own.level == "do not use" and any("--sections serial" in reason for reason in own.reasons)
 
 
 def test_a_run_beside_the_tissue() -> None:

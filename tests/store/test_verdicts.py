@@ -48,7 +48,9 @@ def test_all_of_it_comes_back(store: SectionStore) -> None:
     assert (back.level, back.basis, back.sentence, back.reasons) == (was.level, was.basis, was.sentence, was.reasons)
     assert dict(back.numbers) == dict(was.numbers)
     assert back.worst[0] == was.worst[0] and np.isnan(back.worst[1].error_um) and back.worst[1].why == "unlike"
-    assert verdict_words(store, "run 1") == {"level": "look here", "sentence": "Look here: µm."}
+    assert verdict_words(store, "run 1") == {
+        "level": "look here", "basis": "nuclei", "sentence": "Look here: µm.",
+    }  # fmt: skip
 
 
 def test_a_newer_one_takes_its_place_and_none_is_none(store: SectionStore) -> None:

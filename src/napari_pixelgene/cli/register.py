@@ -10,9 +10,11 @@ from cyclopts import Parameter
 
 from napari_pixelgene.cli.options import Listener, SectionPath, default, of, open_section
 from napari_pixelgene.elements.alignment import Keypoints, Registration
+from napari_pixelgene.elements.verdict import Sections
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix, text_keypoints
 from napari_pixelgene.pipeline.drafting import default_settings
+from napari_pixelgene.pipeline.neighbours import mark_sections
 from napari_pixelgene.pipeline.slide import is_placed, require_capture
 from napari_pixelgene.progress import Note
 from napari_pixelgene.readers.alignments import Direction
@@ -71,9 +73,9 @@ class Given:
         """How many of the three were given."""
         return bool(self.keypoints) + (self.matrix is not None) + self.rough
 
-    def check(self, report: Path | None) -> None:
-        """One of the three, once; for a report alone none."""
-        if self.count == 0 and report is not None:
+    def check(self, is_enough: bool) -> None:
+        """One of the three, once; none where something else that was asked for is enough, as a report alone."""
+        if self.count == 0 and is_enough:
             return
         if self.count != 1 or len(self.keypoints) > 2:
             raise SettingsError(
@@ -122,10 +124,17 @@ def register(
     report: Annotated[
         Path | None, Parameter(help="Judge the registration and write a page on it here, such as qc.html.")
     ] = None,
+    sections: Annotated[
+        Sections | None,
+        Parameter(
+            help="What the verdict is told, and the section keeps: the run is of the same section as the H&E, or of a "
+            "neighbouring one (serial), which shares no nuclei with it."
+        ),
+    ] = None,
     terminal: Listener,
 ) -> None:
     """Align a run to the H&E, from keypoints or a matrix, or roughly from neither."""
-    given.check(report)
+    given.check(report is not None or sections is not None)
     store = open_section(section)
     values: dict[str, Any] = {}
     text = ""
@@ -139,11 +148,20 @@ def register(
         found = register_keypoints(store, pairs, _settings(store, fitted, capture), capture, terminal, fitted.mend)
         values, text = summary(found), told(found)
     following = "" if given.rough else _following(store, section)
+    if sections is not None:
+        values, text = {**values, "sections": sections}, f"{text} {_marked(store, capture, sections)}"
     if report is not None:
         judged = _judged(store, report, capture, terminal)
         values, text = {**values, **judged}, f"{text} {judged['sentence']} The page is {report}."
         following = following if judged["verdict"] == "good" else "Next: see its worst places in the Register dock."
     terminal.result(values, f"{text} {following}".strip())
+
+
+def _marked(store: SectionStore, capture: str | None, sections: Sections) -> str:
+    """Keep what the sections are to one another, and say it."""
+    name = mark_sections(store, capture, sections)
+    said = {"same": "the section of the H&E", "serial": "a neighbouring section", "unknown": "a section nobody named"}
+    return f"'{name}' is marked as of {said[sections]}."
 
 
 def _settings(store: SectionStore, fitted: Fitted, capture: str | None) -> RegistrationSettings:
@@ -176,6 +194,7 @@ def _judged(store: SectionStore, report: Path, capture: str | None, terminal: Te
     verdict = registration_report(store, report, capture, terminal)
     return {
         "verdict": verdict.level,
+        "basis": verdict.basis,
         "sentence": verdict.sentence,
         "reasons": list(verdict.reasons),
         "numbers": dict(verdict.numbers),

@@ -16,7 +16,9 @@ from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
 
 Level = Literal["good", "look here", "do not use"]
 LEVELS: tuple[Level, ...] = get_args(Level)
-Basis = Literal["nuclei", "pairs", "nothing"]
+Basis = Literal["nuclei", "outlines", "pairs", "nothing"]
+# Whether both images show one section of the tissue, and so the same nuclei, or neighbouring ones.
+Sections = Literal["same", "serial", "unknown"]
 
 # What a place says: nothing to compare, nuclei in both images that do not agree, nuclei that agree after a shift.
 UNKNOWN, UNLIKE, SEEN = 0, 1, 2
@@ -60,6 +62,21 @@ class QualityMap:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlines:
+    """How tissue outlines, and where nuclei crowd, lie on one another, on coarse pixels.
+
+    `agreement` is as the images are laid, `best` that of the best placement of all (at most 1, near 0 by chance);
+    `shift_um` how far the best placement nearby moves the tissue, the median. `elsewhere` describes the best placement
+    where it is clearly better than any nearby, and is empty otherwise.
+    """
+
+    agreement: float
+    best: float
+    shift_um: float
+    elsewhere: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WorstPlace:
     """A place to look at first, in H&E µm, and why. `error_um` is NaN where it could not be measured."""
 
@@ -73,8 +90,9 @@ class Verdict:
     """A registration judged.
 
     `sentence` begins with the level and gives the numbers behind it; `reasons` are what speaks against the
-    registration, or what is not known of it. `basis` tells what it was judged by. `numbers` are µm and counts by
-    name, None where undefined.
+    registration, what is not known of it, and how to find out. `basis` tells what it was judged by: nuclei; outlines,
+    with the pairs where there are any; pairs alone; nothing. Only nuclei can make it good: a shift that all pairs share
+    is not seen by them, nor a small one by outlines. `numbers` are µm and counts by name, None where undefined.
     """
 
     level: Level

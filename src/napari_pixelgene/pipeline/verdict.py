@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pixelgene.errors import StoreError
+from napari_pixelgene.arithmetic import geometry
+from napari_pixelgene.errors import RegistrationError, StoreError
+from napari_pixelgene.pipeline.neighbours import marked_sections
 from napari_pixelgene.pipeline.preparing import MASK, SLIDE, ensure_tissue, tissue_hash, transform_hashes
 from napari_pixelgene.pipeline.showing import morphology_to_he
 from napari_pixelgene.pipeline.slide import (
@@ -21,11 +23,13 @@ from napari_pixelgene.pipeline.slide import (
 )
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.stages.matching import MatchingSettings, match_places
+from napari_pixelgene.stages.rough_alignment import compare_outlines
 from napari_pixelgene.stages.verdict import (
     STAGE,
     VerdictSettings,
     doubt,
     grid_places,
+    hears_nuclei,
     judge,
     map_of,
     with_far_look,
@@ -39,13 +43,15 @@ if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import BoolArray, FloatArray
     from napari_pixelgene.elements.image import Image
     from napari_pixelgene.elements.tissue import Tissue
-    from napari_pixelgene.elements.verdict import QualityMap, Verdict
+    from napari_pixelgene.elements.verdict import Outlines, QualityMap, Sections, Verdict
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
 # Where nuclei do not agree nearby, they are sought once more, farther away and more coarsely, at so many places.
 FAR = MatchingSettings(radius_um=160, window_um=300, pixel_um=2)
 _FAR_PLACES = 24
+# What a kept verdict was judged by; one of other rules is out of date.
+_RULES = "only nuclei make it good"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Laid:
 
     `to_he` takes level-0 pixels of `moving` to the slide's; `fitted` is the transform as the pairs gave it, from
     their frame, of which a unit is `moving_mpp` µm. `reach` is (low, high) of what was measured, in that frame.
+    `sections` is what a person said of them.
     """
 
     he: Image
@@ -63,6 +70,7 @@ class Laid:
     keypoints: Keypoints | None
     moving_mpp: float
     reach: tuple[FloatArray, FloatArray]
+    sections: Sections = "unknown"
 
 
 def judge_registration(
@@ -73,7 +81,8 @@ def judge_registration(
 ) -> Verdict:
     """Judge a capture's registration by its nuclei and its pairs, and keep the verdict beside the transform.
 
-    A second's work a mm² of tissue; made once, and again when transform, slide or tissue changed.
+    A second's work a mm² of tissue, and some seconds more where outlines have to be compared; made once, and again when
+    transform, slide, tissue, or what is said of the sections changed.
     """
     start, settings = time.monotonic(), settings or VerdictSettings()
     found = _require_registered(store, capture)
@@ -114,8 +123,29 @@ def judge_laid(
     near = MatchingSettings()
     matches = match_places(laid.he, laid.moving, laid.to_he, places, near, on_event)
     found = map_of(matches, places, doubt_um, spacing, near.radius_um)
-    # Fluorescence is that of the section itself; a second stained slide may be its neighbour.
-    return judge(_looked_farther(laid, found, on_event), pairs, settings, same_section=not laid.moving.is_rgb)
+    found = _looked_farther(laid, found, on_event)
+    # Fluorescence is mostly that of the section itself; a second stained slide is as often its neighbour.
+    sections = "same" if laid.sections == "unknown" and not laid.moving.is_rgb else laid.sections
+    outlines = None if hears_nuclei(found) else _outlines(laid, places, on_event)
+    return judge(found, pairs, settings, sections, outlines)
+
+
+def _outlines(laid: Laid, place_um: FloatArray, on_event: OnEvent) -> Outlines | None:
+    """How outlines of the tissue lie on one another; None where an image shows none, or its pixels have no size."""
+    assert laid.moving is not None and laid.to_he is not None
+    if laid.moving.mpp is None:
+        return None
+    # Outlines are compared through the affine that is nearest where the places are.
+    he_px = place_um / laid.he.require_mpp()
+    there = laid.to_he.inverse().apply(he_px)
+    if geometry.is_degenerate("affine", there):
+        return None
+    try:
+        matrix = geometry.fit("affine", there, he_px)
+        return compare_outlines(laid.he, laid.moving, matrix, place_um, on_event)
+    except RegistrationError as error:
+        on_event(Note(f"Outlines were not compared: {error.problem}", stage=STAGE))
+        return None
 
 
 def _looked_farther(laid: Laid, found: QualityMap, on_event: OnEvent) -> QualityMap:
@@ -155,6 +185,8 @@ def _inputs(store: SectionStore, capture: StoredCapture) -> dict[str, str]:
         transform: transform_hashes(store)[transform],
         SLIDE: slide_hash(store),
         MASK: tissue_hash(store) if store.find("tissue", "mask") else "",
+        "sections": marked_sections(store, capture.name),
+        "rules": _RULES,
     }
 
 
@@ -164,7 +196,8 @@ def _laid(store: SectionStore, capture: StoredCapture, on_event: OnEvent) -> Lai
     to_he, fitted = morphology_to_he(capture), capture.to_he
     between = capture.stage_to_morphology
     mpp = 1.0 if fitted.source == "stage_um" or between is None else float(1 / between.matrix[0, 0])
-    return Laid(open_slide(store), moving, to_he, fitted, capture.keypoints, mpp, _reach(capture, moving))
+    reach, sections = _reach(capture, moving), marked_sections(store, capture.name)
+    return Laid(open_slide(store), moving, to_he, fitted, capture.keypoints, mpp, reach, sections)
 
 
 def nuclei_on_slide(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> Image | None:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_pixelgene.arithmetic import rough
+from napari_pixelgene.arithmetic import geometry, rough
 from napari_pixelgene.arithmetic.resampling import resample
 from napari_pixelgene.arithmetic.stains import haematoxylin, is_brightfield, white_point
 from napari_pixelgene.arithmetic.tiles import tile_count, tiles
+from napari_pixelgene.elements.verdict import Outlines
 from napari_pixelgene.errors import RegistrationError
 from napari_pixelgene.progress import OnEvent, Progress, silent, track
 
@@ -74,7 +75,7 @@ def align_roughly(fixed: Image, moving: Image, grain_um: float = 0.0, on_event: 
     RegistrationError where an image is empty or no placement fits better than chance.
     """
     assumed = moving if moving.mpp is not None else replace(moving, mpp=max(fixed.size_um) / max(moving.yx_shape))
-    pixel_um = max(_FINEST_UM, max(*fixed.size_um, *assumed.size_um) / _SIDE_PX)
+    pixel_um = _work_pixel(fixed, assumed)
     still, turning = (_picture(image, pixel_um, grain_um, on_event) for image in (fixed, assumed))
     scales = (1.0,) if moving.mpp is not None else _scales(still, turning)
     found = rough.place(still, turning, scales, lambda done, total: on_event(Progress(STAGE, done, total)))
@@ -85,6 +86,38 @@ def align_roughly(fixed: Image, moving: Image, grain_um: float = 0.0, on_event: 
         )
     to_level0 = pixel_um / fixed.require_mpp(), pixel_um / assumed.require_mpp()
     return _told([p.scaled(*to_level0) for p in found[:2]])
+
+
+def compare_outlines(
+    fixed: Image, moving: Image, matrix: FloatArray, place_um: FloatArray, on_event: OnEvent = silent
+) -> Outlines:
+    """How well tissue outlines and the crowding of nuclei agree as `moving` is laid on `fixed`, and where they would.
+
+    `matrix` (3, 3) is affine, level-0 pixels of `moving` to `fixed`; both images need their pixel sizes. The best
+    placement nearby moves the places (n, 2, µm of `fixed`) by the shift that is told; the best of all is sought as by
+    `align_roughly`. Some seconds. Raises RegistrationError where an image is the same all over.
+    """
+    pixel_um = _work_pixel(fixed, moving)
+    still, turning = (_picture(image, pixel_um, 0.0, on_event) for image in (fixed, moving))
+    to_fixed, to_moving = pixel_um / fixed.require_mpp(), pixel_um / moving.require_mpp()
+    laid = np.diag([1 / to_fixed, 1 / to_fixed, 1.0]) @ matrix @ np.diag([to_moving, to_moving, 1.0])
+    agreement = rough.agreement(still, turning, laid)
+    near = rough.refined(still, turning, rough.Placement(laid, agreement))
+    found = rough.place(still, turning, (1.0,), lambda done, total: on_event(Progress(STAGE, done, total)))
+    best = max([near, *found[:1]], key=lambda placement: placement.score)
+    away = near.score < _NEARLY * best.score
+    moved = _moved_um(near.matrix @ np.linalg.inv(laid), place_um, pixel_um)
+    return Outlines(agreement, best.score, moved, described(best.matrix) if away else "")
+
+
+def _work_pixel(fixed: Image, moving: Image) -> float:
+    return max(_FINEST_UM, max(*fixed.size_um, *moving.size_um) / _SIDE_PX)
+
+
+def _moved_um(matrix: FloatArray, place_um: FloatArray, pixel_um: float) -> float:
+    """How far a matrix of work pixels moves places (n, 2) in µm: the median."""
+    moved = geometry.apply_matrix(matrix, place_um / pixel_um) * pixel_um - place_um
+    return float(np.median(np.linalg.norm(moved, axis=1)))
 
 
 def _name(image: Image) -> str:

@@ -49,12 +49,12 @@ def read_verdict(store: SectionStore, name: str) -> Verdict | None:
 
 
 def verdict_words(store: SectionStore, name: str) -> dict[str, Any] | None:
-    """Level and sentence of a capture's verdict, without its map; None where it was never judged."""
+    """Level, basis and sentence of a capture's verdict, without its map; None where it was never judged."""
     folder = store.find("captures", name, VERDICT)
     if folder is None:
         return None
     values = read_attributes(folder)
-    return {"level": values["level"], "sentence": values["sentence"]}
+    return {key: values[key] for key in ("level", "basis", "sentence")}
 
 
 def _encoded(place: WorstPlace) -> dict[str, Any]:
