@@ -112,11 +112,11 @@ def _scores(
     """Of the captures that are tested on; without any, of the training captures' blocks."""
     if not test:
         return _score_folds(fitted, prepared, evaluation, on_event)
-    training = [_scored(m, prepared.genes, on_event) for m in prepared.measured]
+    training = [scored_units(m, prepared.genes, on_event) for m in prepared.measured]
     out = []
     for measured in _each(test, prepared.apart, on_event):
         context = learned_context(prepared, measured.store)
-        out.append(_score_one(measured, fitted, settings, evaluation, training, on_event, context))
+        out.append(score_answer(ask(measured, fitted, settings, on_event, context), training, evaluation))
     return out
 
 
@@ -192,7 +192,7 @@ def evaluate_run(
     scores = []
     for measured in _each(chosen, (), on_event):
         fresh = unlearned_units(measured, run, meta, on_event)
-        scores.append(_score_one(fresh, fitted, settings, evaluation, training, on_event))
+        scores.append(score_answer(ask(fresh, fitted, settings, on_event), training, evaluation))
     metrics = _metrics_of(meta["settings"], meta["train"], scores, {"score": time.monotonic() - start})
     found = Evaluation(metrics, tuple(scores), run)
     if source.writable:
@@ -205,7 +205,7 @@ def _training_units(
 ) -> list[ScoredUnits] | None:
     """What the controls of a stored run are fitted on: the training captures, where `source` has them all."""
     if (measured := training_units(source, meta, on_event)) is not None:
-        return [_scored(m, genes, on_event) for m in measured]
+        return [scored_units(m, genes, on_event) for m in measured]
     text = "The controls total, nuclear and position are left out: they need all training sections at hand."
     on_event(Note(text, stage=STAGE))
     return None
@@ -232,16 +232,26 @@ def _each(test: Sequence[Chosen], known: Sequence[Measured], on_event: OnEvent) 
     on_event(Progress(STAGE, total, total))
 
 
-def _score_one(
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said of a capture's units: the genes that were measured there, and those that were not."""
+
+    measured: Measured
+    genes: GeneTable
+    units: ScoredUnits
+    predicted: Predicted
+    kept: tuple[int, ...]
+    dropped: tuple[str, ...]
+
+
+def ask(
     measured: Measured,
     fitted: Fitted,
     settings: FitSettings,
-    evaluation: EvaluationSettings,
-    training: list[ScoredUnits] | None,
-    on_event: OnEvent,
+    on_event: OnEvent = silent,
     context: Context | None = None,
-) -> SectionScores:
-    """Ask the model at the units of a capture it has not seen; `context` are units that it may lean on."""
+) -> Answer:
+    """Ask a model at the units of a capture it has not seen; `context` are units that it may lean on."""
     device, store = choose_device(settings.device), measured.store
     kept = [i for i, symbol in enumerate(fitted.genes.symbols) if symbol in measured.genes]
     dropped = [symbol for symbol in fitted.genes.symbols if symbol not in measured.genes]
@@ -252,18 +262,35 @@ def _score_one(
     needs = _needs(settings)
     section = training_section(measured, features, genes, needs, read_tissue(store).mask)
     log, counts = predict_units(fitted, section, np.array(kept), device=device, needs=needs, context=context)
-    units = _scored(measured, genes, on_event)
+    units = scored_units(measured, genes, on_event)
+    return Answer(measured, genes, units, Predicted(log, counts), tuple(kept), tuple(dropped))
+
+
+def score_answer(
+    answer: Answer, training: Sequence[ScoredUnits] | None, evaluation: EvaluationSettings
+) -> SectionScores:
+    """The scores of an answer; controls are fitted on `training`, which have every gene of the model."""
     if training is not None:
-        training = [replace(t, counts=t.counts[:, kept]) for t in training]
-    return score_section(measured.name, genes.symbols, units, Predicted(log, counts), training, evaluation, dropped)
+        training = [replace(t, counts=t.counts[:, list(answer.kept)]) for t in training]
+    name, genes = answer.measured.name, answer.genes.symbols
+    return score_section(name, genes, answer.units, answer.predicted, training, evaluation, answer.dropped)
 
 
 def _score_folds(
     fitted: Fitted, prepared: Prepared, evaluation: EvaluationSettings, on_event: OnEvent
 ) -> list[SectionScores]:
     """Every unit by the members that held it out; controls by the folds of the first partition."""
+    scores = []
+    for answer in ask_folds(fitted, prepared, on_event):
+        scores.append(score_answer(answer, None, evaluation))
+        on_event(Progress(STAGE, len(scores), len(prepared.measured), message=answer.measured.name))
+    return scores
+
+
+def ask_folds(fitted: Fitted, prepared: Prepared, on_event: OnEvent = silent) -> Iterator[Answer]:
+    """A cross-validation's answers, capture by capture: every unit by the members that held it out."""
     genes, needs = np.arange(len(prepared.genes)), prepared.model.needs
-    scores, first = [], 0
+    first = 0
     folds = len(prepared.plan.score) // max(_partitions(prepared), 1)
     for section, measured in zip(prepared.data.sections, prepared.measured, strict=True):
         mine = slice(first, first + len(section))
@@ -271,11 +298,8 @@ def _score_folds(
         held_out = prepared.plan.score[:, mine]
         context = learned_context(prepared, measured.store)
         log, counts = predict_units(fitted, section, genes, held_out, prepared.data.device, needs, context)
-        units = _scored(measured, prepared.genes, on_event, held_out[:folds].argmax(0))
-        predicted = Predicted(log, counts)
-        scores.append(score_section(measured.name, prepared.genes.symbols, units, predicted, None, evaluation))
-        on_event(Progress(STAGE, len(scores), len(prepared.measured), message=measured.name))
-    return scores
+        units = scored_units(measured, prepared.genes, on_event, held_out[:folds].argmax(0))
+        yield Answer(measured, prepared.genes, units, Predicted(log, counts), tuple(genes.tolist()), ())
 
 
 def _partitions(prepared: Prepared) -> int:
@@ -283,7 +307,7 @@ def _partitions(prepared: Prepared) -> int:
     return int(prepared.plan.score[:, 0].sum())
 
 
-def _scored(measured: Measured, genes: GeneTable, on_event: OnEvent, fold: Any = None) -> ScoredUnits:
+def scored_units(measured: Measured, genes: GeneTable, on_event: OnEvent, fold: Any = None) -> ScoredUnits:
     """A capture's units with the features that controls are fitted on."""
     features = ensure_features(measured.store, FeatureSettings(encoder=NUCLEAR_ENCODER), on_event)
     touched = np.unique(measured.pooling.indices)
