@@ -16,8 +16,9 @@ import psutil
 from napari_pixelgene.encoders.registry import get_encoder
 from napari_pixelgene.models.base import TorchSettings
 from napari_pixelgene.models.registry import model_class
+from napari_pixelgene.pipeline.choosing import choose_captures, holds
 from napari_pixelgene.pipeline.learning import FitSettings, choose_device
-from napari_pixelgene.pipeline.slide import is_streamed, require_capture
+from napari_pixelgene.pipeline.slide import is_streamed
 from napari_pixelgene.progress import Note
 from napari_pixelgene.readers.gene_list import read_gene_list
 from napari_pixelgene.store.captures import read_capture
@@ -104,6 +105,7 @@ class _Learning:
     channels: int
     settings: Section
     is_likelihood: bool
+    transcripts: float = 0.0
 
     @property
     def network_flops(self) -> float:
@@ -181,9 +183,10 @@ def _slide(store: SectionStore) -> _Slide:
 
 
 def _learning(trained: Sequence[_Slide], settings: FitSettings, genes: int | None) -> _Learning:
-    captures = [require_capture(slide.store) for slide in trained]
     own = model_class(settings.model).Settings.make(settings.model_settings)
-    units = sum(_units(slide, capture) for slide, capture in zip(trained, captures, strict=True))
+    pairs = [(slide, capture) for slide in trained for capture in _captures(slide, settings)]
+    captures = [capture for _, capture in pairs]
+    units = sum(_units(slide, capture) for slide, capture in pairs)
     streamed = all(is_streamed(c) for c in captures)
     recipe = getattr(own, "recipe", "components")
     return _Learning(
@@ -195,7 +198,17 @@ def _learning(trained: Sequence[_Slide], settings: FitSettings, genes: int | Non
         channels=len(get_encoder(settings.features.encoder).channels),
         settings=own,
         is_likelihood=recipe == "likelihood" or (recipe == "auto" and streamed),
+        transcripts=sum(map(_transcripts, captures)),
     )
+
+
+def _captures(slide: _Slide, settings: FitSettings) -> list[StoredCapture]:
+    """Those that are learned from, less what would be refused for another section's name."""
+    named, without = (
+        [n for n in names if holds(slide.store, [n])] for names in (settings.captures, settings.without_captures)
+    )
+    chosen = choose_captures([slide.store], named, without)[0]
+    return [read_capture(slide.store, name) for name in chosen.captures]
 
 
 def _units(slide: _Slide, capture: StoredCapture) -> float:
@@ -254,7 +267,7 @@ def _binning(slide: _Slide) -> float:
 def _memory(trained: Sequence[_Slide], learning: _Learning, is_mapped: bool, evaluate: bool) -> float:
     """The highest of what the stages need, each on top of the program itself."""
     pixels = learning.units * learning.samples * learning.channels * 4 * 3
-    counts = sum(_COUNT_BYTES * _transcripts(require_capture(s.store)) for s in trained)
+    counts = _COUNT_BYTES * learning.transcripts
     learned = pixels + counts + learning.units * learning.genes * _LEARNED_BYTES
     scored = learned + learning.units * learning.genes * _SCORED_BYTES if evaluate else 0.0
     return _BASE_BYTES + max(_TILE_BYTES, _DECODED_BYTES if is_mapped else 0.0, learned if trained else 0.0, scored)
