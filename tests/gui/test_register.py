@@ -275,7 +275,7 @@ def test_what_is_undone_and_unsaved_survives_other_docks_and_sections(person, se
     assert not person.viewer.layers["pairs on the H&E"].visible
     holder.show()
     QTest.qWait(50)
-    assert person.viewer.layers["pairs on the H&E"].visible and dock.work.history.undoable == "pair"
+    assert person.viewer.layers["pairs on the H&E"].visible and dock.work.history.undoable == "set pair 2"
     person.press(dock.controls.undo)
     person.press(dock.controls.undo)
     assert len(person.pairs) == 1 and "needs 2 pairs" in dock.controls.summary.text()
@@ -369,7 +369,7 @@ def test_files_that_fit_and_files_that_do_not(person, section, truth, monkeypatc
     dock.transfer.bring_texts()
     assert len(person.pairs) == 6 and not dock.fault.text
     np.testing.assert_allclose([p.moving for p in person.pairs.pairs], PLACES, rtol=2e-3)
-    assert dock.work.history.undoable == "import" and dock.work.draft.choice == "auto"
+    assert dock.work.history.undoable == "imported morphology#1_keypoints.txt" and dock.work.draft.choice == "auto"
     monkeypatch.setattr(transfer, "ask_save", lambda *_: tmp_path / "no" / "matrix.csv")
     assert not dock.controls.exports[1][1].isEnabled() and "no fit" in dock.controls.exports[1][1].toolTip()
     dock.transfer.write(dock.controls.exports[0][0])

@@ -273,17 +273,23 @@ def test_snaps_are_taken_or_refused_one_by_one(person, section, truth, monkeypat
     person.key("fixed", Qt.Key.Key_D)  # the second, which came next, is put away
     assert person.pairs.pairs[1:] == before.pairs[1:] and box.list.rowCount() == 4
     person.key("moving", Qt.Key.Key_Z, CONTROL)
-    assert person.pairs.pairs == before.pairs and box.list.rowCount() == 5  # undone, it can be decided anew
+    assert dock.work.said == "Undone: rejected proposal 2." and box.list.rowCount() == 5  # it can be decided anew
+    person.key("moving", Qt.Key.Key_Z, CONTROL)
+    assert person.pairs.pairs == before.pairs and box.list.rowCount() == 6
+    person.key("moving", Qt.Key.Key_Y, CONTROL)
+    person.key("moving", Qt.Key.Key_Y, CONTROL)
+    assert dock.work.said == "Done again: rejected proposal 2." and box.list.rowCount() == 4
     person.key("fixed", Qt.Key.Key_Y, Qt.KeyboardModifier.ShiftModifier)
+    assert dock.controls.undo.toolTip() == "Undo: snapped pairs 3, 5 and 6 (Ctrl+Z)"
     stayed = [a == b for a, b in zip(person.pairs.pairs, before.pairs, strict=True)]
     assert stayed == [False, True, False, True, False, False]
     assert box.off.text() == "Switch off 4"
     press(person, box.off)
     assert not person.pairs.pairs[3].enabled and not box.off.isVisible()
     assert off_um(person, truth) < 0.7 * error  # the one that was put away stays as noisy as it was
-    person.key("fixed", Qt.Key.Key_Z, CONTROL)
-    person.key("fixed", Qt.Key.Key_Z, CONTROL)  # all of them were one step
-    assert person.pairs.pairs == before.pairs
+    for _ in range(4):  # switched off, all snapped at once, one put away, one snapped
+        person.key("fixed", Qt.Key.Key_Z, CONTROL)
+    assert person.pairs.pairs == before.pairs and dock.work.said == "Undone: snapped pair 1."
 
 
 def test_cancel_and_reject_leave_everything_as_it_was(person, section, truth, monkeypatch, tmp_path):

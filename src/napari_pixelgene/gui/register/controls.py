@@ -148,8 +148,8 @@ class Controls:
 
     def _allow(self, work: Work) -> None:
         undo, redo = work.history.undoable, work.history.redoable
-        allow(self.undo, "" if undo else "There is nothing to undo", f"Take back: {undo} (Ctrl+Z)")
-        allow(self.redo, "" if redo else "There is nothing to redo", f"Do again: {redo} (Ctrl+Y)")
+        allow(self.undo, "" if undo else "There is nothing to undo", f"Undo: {undo} (Ctrl+Z)")
+        allow(self.redo, "" if redo else "There is nothing to redo", f"Redo: {redo} (Ctrl+Y)")
         chosen = work.pairs.selected is not None
         allow(self.delete, "" if chosen else "Select a pair first", "Remove the selected pair (Delete)")
         nothing = "" if work.drawn is not None else "There is no fit to draw yet"

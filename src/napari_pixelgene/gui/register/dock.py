@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QTimer
@@ -48,7 +49,8 @@ class RegisterDock(Dock):
         self._task: workers.Task | None = None
         self._saving, self.why_unsaved = False, ""
         self._in_front = True
-        self.editor = Editor(self.redraw, lambda index: self.views.look_at(index))
+        say = partial(setattr, self.session.viewer, "status")  # napari's own line
+        self.editor = Editor(self.redraw, lambda index: self.views.look_at(index), say)
         self.transfer = Transfer(self)
         self.contrasts = Contrasts()
         self.overlay = Overlay(self.session, self.contrasts)

@@ -93,10 +93,10 @@ class HelpBox(QWidget):
         self.list.show_lines(lines, chosen)
         why_not = lines[chosen].why_not if chosen is not None else _CHOOSE
         allow(self.accept, why_not, "Take this proposal: one step, which Undo takes back (Y)")
-        allow(self.reject, "" if chosen is not None else _CHOOSE, "Put this proposal away; nothing changes (D)")
+        allow(self.reject, "" if chosen is not None else _CHOOSE, "Put this proposal away; Undo brings it back (D)")
         nothing = "" if able else "There is none that can be taken"
         allow(self.accept_all, nothing, f"Take the {able} that have a clear match, in one step (Shift+Y)")
-        allow(self.reject_all, "", "Put all of them away; nothing changes (Shift+D)")
+        allow(self.reject_all, "", "Put all of them away; Undo brings them back (Shift+D)")
         self.off.setVisible(bool(off))
         self.off.setText(off)
         self.off.setToolTip(

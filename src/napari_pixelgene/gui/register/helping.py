@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from napari_pixelgene.gui.dock import allow
 from napari_pixelgene.gui.faults import guarded
+from napari_pixelgene.gui.register import steps
 from napari_pixelgene.gui.register.busy import Busy
 from napari_pixelgene.gui.register.help_box import Line
 from napari_pixelgene.gui.register.proposals import Offer, headline, off_words
-from napari_pixelgene.gui.register.sketch import Sketch
+from napari_pixelgene.gui.register.sketch import Sketch, draw_offer
 from napari_pixelgene.gui.register.wording import ROUGH, SNAP, SUGGEST
 from napari_pixelgene.pipeline.matching import snap_pairs, suggest_pairs
 from napari_pixelgene.pipeline.rough import Rough, rough_alignment
 
 if TYPE_CHECKING:
-    from napari_pixelgene.elements.arrays import FloatArray
     from napari_pixelgene.elements.matching import Proposal
     from napari_pixelgene.gui.register.dock import RegisterDock
     from napari_pixelgene.gui.register.pairs import Side
@@ -36,11 +35,18 @@ class Helping:
     def __init__(self, dock: RegisterDock) -> None:
         self.dock = dock
         self.busy = Busy(lambda error: dock.fault.tell(error), lambda note: dock.notes.add(note.text, note.level))
-        self.offer: Offer | None = None
+        self._proposed: Offer | None = None
+        self._searches = count(1)
         self.chosen: int | None = None  # among all proposals of the offer
         self.found: Rough | None = None
         self._turned = False
-        self._sketches: dict[str, Sketch] = {}
+        self._sketches: dict[Side, Sketch] = {}
+
+    @property
+    def offer(self) -> Offer | None:
+        """What was proposed last, without what a person put away: that is a step of the history."""
+        work = self.dock.work
+        return self._proposed.without(work.draft.put_away) if self._proposed is not None and work is not None else None
 
     def begin(self) -> list[Sketch]:
         """The canvases are there."""
@@ -127,7 +133,7 @@ class Helping:
         made_for = self.dock.work.pairs
 
         def take(found: tuple[Proposal, ...]) -> None:
-            self.offer = Offer(found, made_for, radius_um) if found else None
+            self._proposed = Offer(found, made_for, radius_um, next(self._searches)) if found else None
             self.chosen = None
             self.reflect()
 
@@ -157,34 +163,35 @@ class Helping:
             self._put_away([self.chosen])
 
     def reject_all(self) -> None:
-        """Put all away."""
-        self.offer = self.chosen = None
-        self.reflect()
+        """Put all away, in one step."""
+        if self.offer is not None and self.dock.work is not None:
+            self._put_away(self.offer.standing(self.dock.work.pairs))
 
     def switch_off(self) -> None:
         """The pairs that the others contradict, in one step."""
         work, offer = self.dock.work, self.offer
         if work is not None and offer is not None:
-            pairs = work.pairs
-            for row in offer.doubtful(pairs):
+            pairs, rows = work.pairs, offer.doubtful(work.pairs)
+            for row in rows:
                 pairs = pairs.enabled(row, False)
-            self.dock.editor.set_pairs("switch off", pairs)
+            self.dock.editor.set_pairs(steps.switched_off(rows), pairs)
 
     def _do(self, indices: list[int]) -> None:
         work, offer = self.dock.work, self.offer
         if work is None or offer is None or not indices:
             return
-        what = "move" if offer.snaps else "pair"
-        name = f"proposed {what}" if len(indices) == 1 else f"{len(indices)} proposed {what}s"
+        name = steps.accepted(offer.labels(indices, work.pairs), offer.snaps)
         self._step_on(indices)
         self.dock.editor.set_pairs(name, offer.taken(indices, work.pairs, work.moving.frame))
         self._look()
 
     def _put_away(self, indices: list[int]) -> None:
-        assert self.offer is not None
+        work, offer = self.dock.work, self.offer
+        if work is None or offer is None or not indices:
+            return
         self._step_on(indices)
-        self.offer = self.offer.without(indices)
-        self.reflect()
+        gone = work.draft.put_away | {(offer.search, i) for i in indices}
+        self.dock.editor.change(steps.put_away(offer.labels(indices, work.pairs)), put_away=gone)
         self._look()
 
     def _step_on(self, leaving: Iterable[int]) -> None:
@@ -208,7 +215,7 @@ class Helping:
         self.busy.stop()
         for work in self.dock.works.values():
             work.preview = None
-        self.offer = self.chosen = self.found = None
+        self._proposed = self.chosen = self.found = None
         for sketch in self._sketches.values():
             sketch.remove()
 
@@ -245,22 +252,8 @@ class Helping:
         lines = [_line(offer.proposals[i], offer.label(i, pairs)) for i in standing]
         off = off_words(doubtful) if doubtful else ""
         self._box.show_offer(headline(offer, pairs), lines, chosen, len(offer.open(pairs)), off)
-        self._draw(work, offer, standing, chosen)
-
-    def _draw(self, work: Work, offer: Offer, standing: list[int], chosen: int | None) -> None:
-        views, shown = self.dock.views, [offer.proposals[i] for i in standing]
-        labels = [offer.label(i, work.pairs) for i in standing]
-        able = [one.accepted for one in shown]
-        moves = [(one.old_moving, one.new_moving) for one in shown if one.accepted and one.old_moving is not None]
-        ends = np.array(moves, dtype=np.float64).reshape(-1, 2)
-        drawn = work.drawn.apply(ends) if work.drawn is not None else np.zeros((0, 2))
         self._sketches["fixed"].metadata = {"role": "proposals", "section": str(self.dock.session.require().path)}
-        ways: dict[Side, FloatArray] = {"fixed": drawn, "moving": ends}
-        for side, arrows in ways.items():
-            places = [one.fixed_xy if side == "fixed" else one.new_moving for one in shown]
-            on_canvas = views.seated(side, arrows).reshape(-1, 2, 2)
-            vectors = np.stack([on_canvas[:, 0], on_canvas[:, 1] - on_canvas[:, 0]], axis=1)
-            self._sketches[side].show(views.seated(side, places), labels, able, chosen, vectors)
+        draw_offer(self._sketches, self.dock.views, offer, standing, chosen)
 
     def _allow(self, work: Work) -> None:
         box = self._box
@@ -283,7 +276,8 @@ class Helping:
     def _run(self, what: str, function: Callable[..., Any], done: Callable[[Any], None]) -> None:
         dock = self.dock
         assert dock.work is not None
-        self.reject_all()
+        self._proposed = self.chosen = None
+        self.reflect()
         dock.save()
         store, name = dock.session.require(), dock.work.moving.capture
         self.busy.run(what, lambda hear: function(store, name, hear), done)

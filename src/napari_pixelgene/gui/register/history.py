@@ -9,6 +9,8 @@ from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.gui.register.pairs import Pairs
 
 Choice = Literal["auto", "given", "translation", "rigid", "similarity", "affine", "homography", "spline"]
+# A proposal: which search found it, and its place in what was found.
+PutAway = tuple[int, int]
 _MOST = 500
 
 
@@ -17,7 +19,7 @@ class Draft:
     """What a person has chosen for one capture.
 
     `given` is a matrix from a file or a rough alignment, used while `choice` is "given"; `rough` is the agreement of
-    the latter, None for a matrix from a file.
+    the latter, None for a matrix from a file. `put_away` are the proposals that were turned down.
     """
 
     pairs: Pairs = field(default_factory=Pairs)
@@ -26,6 +28,7 @@ class Draft:
     limit_um: float = 15.0
     given: Transform | None = None
     rough: float | None = None
+    put_away: frozenset[PutAway] = frozenset()
 
     @property
     def is_rough(self) -> bool:
@@ -37,8 +40,8 @@ class Draft:
         return replace(self, pairs=pairs)
 
     def settled(self) -> Draft:
-        """Without the half pair, which no section keeps."""
-        return replace(self, pairs=self.pairs.dropped())
+        """Without the half pair and what was turned down, which no section keeps."""
+        return replace(self, pairs=self.pairs.dropped(), put_away=frozenset())
 
     def same(self, than: Draft) -> bool:
         """Whether only the selection differs."""
@@ -46,11 +49,12 @@ class Draft:
             self.pairs.same_points(than.pairs)
             and (self.choice, self.mirrored, self.limit_um) == (than.choice, than.mirrored, than.limit_um)
             and self.given is than.given
+            and self.put_away == than.put_away
         )
 
 
 class History:
-    """The drafts so far, and which of them is now. Each step has a name for the tooltip of its button."""
+    """The drafts so far, and which of them is now. Each step is named by what it did (`steps`)."""
 
     def __init__(self, draft: Draft) -> None:
         self._steps: list[tuple[str, Draft]] = [("", draft)]

@@ -11,17 +11,22 @@ from dataclasses import dataclass, replace
 
 from napari_pixelgene.elements.alignment import Frame
 from napari_pixelgene.elements.matching import Proposal
+from napari_pixelgene.gui.register.history import PutAway
 from napari_pixelgene.gui.register.pairs import Pairs
 from napari_pixelgene.pipeline.matching import contradicted, take_proposals
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Proposals, the pairs they were made for, and which a person has turned down (by their place in the list)."""
+    """Proposals, the pairs they were made for, and which a person has turned down (by their place in the list).
+
+    `search` tells one search's proposals from another's.
+    """
 
     proposals: tuple[Proposal, ...]
     made_for: Pairs
     radius_um: float
+    search: int = 0
     rejected: frozenset[int] = frozenset()
 
     @property
@@ -60,9 +65,13 @@ class Offer:
         row = chosen[-1].row
         return Pairs(made.pairs, pairs.half, len(made) - 1 if row is None else row)
 
-    def without(self, indices: Iterable[int]) -> Offer:
-        """The same with some turned down."""
-        return replace(self, rejected=self.rejected | frozenset(indices))
+    def without(self, put_away: frozenset[PutAway]) -> Offer:
+        """The same, as far as it was not turned down."""
+        return replace(self, rejected=frozenset(i for search, i in put_away if search == self.search))
+
+    def labels(self, indices: Iterable[int], pairs: Pairs) -> list[str]:
+        """What several are called."""
+        return [self.label(i, pairs) for i in indices]
 
     def doubtful(self, pairs: Pairs) -> list[int]:
         """Pairs that the snapped ones contradict, as they stand now: they had better be switched off."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.gui.layers import KEY
+
+if TYPE_CHECKING:
+    from napari_pixelgene.gui.register.pairs import Side
+    from napari_pixelgene.gui.register.proposals import Offer
+    from napari_pixelgene.gui.register.views import Views
 
 # Rings are cyan and round: these are lime and have corners, on pink as on black.
 COLOUR, _CHOSEN, _DIM, _INK = "#a6ff2e", "#ffffff", "#d0d0d0", "#0a0a2c"
@@ -86,3 +91,22 @@ class Sketch:
             self._points.size = np.array(pixels) * um
         if self._there(self._arrows):
             self._arrows.edge_width = _ARROW_PX * um
+
+
+def draw_offer(
+    sketches: Mapping[Side, Sketch], views: Views, offer: Offer, standing: Sequence[int], chosen: int | None
+) -> None:
+    """The proposals that stand, in both canvases, with arrows from where their pairs are; `chosen` is one of them."""
+    work = views.work
+    assert work is not None
+    shown = [offer.proposals[i] for i in standing]
+    labels, able = offer.labels(standing, work.pairs), [one.accepted for one in shown]
+    moves = [(one.old_moving, one.new_moving) for one in shown if one.accepted and one.old_moving is not None]
+    ends = np.array(moves, dtype=np.float64).reshape(-1, 2)
+    drawn = work.drawn.apply(ends) if work.drawn is not None else np.zeros((0, 2))
+    ways: dict[Side, FloatArray] = {"fixed": drawn, "moving": ends}
+    for side, arrows in ways.items():
+        places = [one.fixed_xy if side == "fixed" else one.new_moving for one in shown]
+        on_canvas = views.seated(side, arrows).reshape(-1, 2, 2)
+        vectors = np.stack([on_canvas[:, 0], on_canvas[:, 1] - on_canvas[:, 0]], axis=1)
+        sketches[side].show(views.seated(side, places), labels, able, chosen, vectors)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.gui.faults import guarded
+from napari_pixelgene.gui.register import steps
 from napari_pixelgene.gui.register.files import TEXTS, Export, ask_open, ask_save
 from napari_pixelgene.gui.register.fitting import settings_of
 from napari_pixelgene.gui.register.history import Draft
@@ -58,27 +59,29 @@ class Transfer:
     def _bring(self, path: Path, direction: Direction | None) -> None:
         work = self._work()
         found = read_file(self.dock.session.require(), work.moving.capture, path, direction, self._hear)
-        self._take(*found)
+        self._take(*found, path)
 
     def _bring_texts(self, asked: TextFiles) -> None:
         work = self._work()
         store, levels = self.dock.session.require(), (asked.moving_level, asked.fixed_level)
         pairs = text_keypoints(store, asked.moving, asked.fixed, levels, work.moving.capture)
-        self._take(pairs, None)
+        self._take(pairs, None, asked.moving)
 
-    def _take(self, keypoints: Keypoints | None, transform: Transform | None) -> None:
+    def _take(
+        self, keypoints: Keypoints | None, transform: Transform | None, path: Path | None, meant: bool = False
+    ) -> None:
         """A step of the history; of pairs that make no sense it is said how they are probably meant."""
         work, fault = self._work(), self.dock.fault
         draft = draft_of(work, keypoints, transform)
-        self.dock.editor.bring(draft)
+        self.dock.editor.bring(steps.imported(path, meant), draft)
         if keypoints is None:
             return
         here, around = draft.pairs.keypoints(work.moving.frame), around_work(work.moving, work.he)
-        said, meant = looked_into(here, around, settings_of(draft))
+        said, other = looked_into(here, around, settings_of(draft))
         if said:
             fault.say(said)
-        if meant is not None:
-            fault.offer("Use it so", partial(guarded(lambda _: self._take(meant, None)), self.dock))
+        if other is not None:
+            fault.offer("Use it so", partial(guarded(lambda _: self._take(other, None, path, True)), self.dock))
 
     def _write(self, way: Export, path: Path) -> None:
         work = self._work()

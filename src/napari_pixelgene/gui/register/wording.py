@@ -27,7 +27,11 @@ def half_words(pairs: Pairs) -> str:
 
 
 def hint(work: Work, picking: bool) -> str:
-    """What to do next."""
+    """What was taken back, and what to do next."""
+    return "\n".join(line for line in (work.said, _next(work, picking)) if line)
+
+
+def _next(work: Work, picking: bool) -> str:
     pairs = work.pairs
     if pairs.half is not None:
         where = _IMAGE["moving" if pairs.half.side == "fixed" else "fixed"]

@@ -12,6 +12,7 @@ import numpy as np
 from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.elements.image import Image
+from napari_pixelgene.gui.register import steps
 from napari_pixelgene.gui.register.fitting import Fit, fit, settings_of
 from napari_pixelgene.gui.register.history import Draft, History
 from napari_pixelgene.gui.register.pairs import Pairs
@@ -35,6 +36,7 @@ class Work:
         self.history = History(draft)
         self.saved = draft
         self.standing = standing  # the stored transform, drawn while the pairs give none
+        self.said = ""  # what the last Undo or Redo did, until the next step
         self.preview: Transform | None = None  # drawn while a person decides on it; nothing else knows of it
         self.fit = self._fit()
 
@@ -98,22 +100,24 @@ class Work:
             given = replace(given, kind="given")
             mirrored = turns_over(given)
             kept = replace(self.draft, given=given, choice="given", mirrored=mirrored, rough=score)
-            self.do("rough alignment", kept)
+            self.do("kept the rough alignment", kept)
 
     def do(self, name: str, draft: Draft) -> None:
         """A step; the fit follows."""
         selection_only = draft.same(self.draft)
         self.history.do(name, draft)
         if not selection_only:
-            self.fit = self._fit()
+            self.said, self.fit = "", self._fit()
 
     def undo(self) -> None:
         """One step back."""
+        self.said = steps.undone(self.history.undoable)
         self.history.undo()
         self.fit = self._fit()
 
     def redo(self) -> None:
         """One step forth."""
+        self.said = steps.redone(self.history.redoable)
         self.history.redo()
         self.fit = self._fit()
 
