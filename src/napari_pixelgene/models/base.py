@@ -158,8 +158,12 @@ class View:
 
 
 def pooled_units(pooling: sparse.csr_matrix, values: FloatArray, quantity: Quantity) -> FloatArray:
-    """(units, …) from (superpixels, …): the mean over each footprint; counts add up over it."""
-    pooled = np.asarray(pooling @ values)
+    """(units, …) from (superpixels, …): the mean over each footprint; counts add up over it.
+
+    What is the same everywhere stays so to the last bit: rounding alone would correlate with the size of footprints.
+    """
+    first = values[:1]
+    pooled = np.asarray(first + pooling @ (values - first))
     return pooled * pooling.getnnz(axis=1)[:, None] if quantity == "counts" else pooled
 
 
@@ -216,6 +220,7 @@ class Model(ABC):
     needs: Needs = Needs()
     Settings: ClassVar[type[Section]]
     fitted: ClassVar[type[Fitted]]  # the class that `from_arrays` is asked of
+    without_context: ClassVar[str] = "histology alone decides"  # what is said where `context_counts` meets none
 
     def __init__(self, settings: Section | None = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()

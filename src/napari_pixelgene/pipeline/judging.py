@@ -39,7 +39,7 @@ from napari_pixelgene.store.tissue import read_tissue
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.genes import GeneTable
-    from napari_pixelgene.models.base import Context, Fitted, Needs, TrainingSection
+    from napari_pixelgene.models.base import Context, Fitted, TrainingSection
     from napari_pixelgene.pipeline.choosing import Chosen
 
 SCHEMA = 1
@@ -259,7 +259,11 @@ def ask(
         on_event(Note(f"{len(dropped)} genes were not measured by {measured.name} and are not scored.", stage=STAGE))
     genes = fitted.genes.take(kept)
     features = ensure_features(store, settings.features, on_event, device)
-    needs = _needs(settings)
+    model = get_model(settings.model, settings.model_settings)
+    needs = model.needs
+    if needs.context_counts and context is None:
+        text = f"What {measured.name} measured is scored, so nothing there is leaned on: {model.without_context}."
+        on_event(Note(text, stage=STAGE))
     section = training_section(measured, features, genes, needs, read_tissue(store).mask)
     log, counts = predict_units(fitted, section, np.array(kept), device=device, needs=needs, context=context)
     units = scored_units(measured, genes, on_event)
@@ -318,10 +322,6 @@ def scored_units(measured: Measured, genes: GeneTable, on_event: OnEvent, fold: 
     counts = measured.counts[:, measured.genes.indices(genes.symbols)]
     folds = np.full(len(measured), -1, dtype=np.int64) if fold is None else np.asarray(fold, dtype=np.int64)
     return ScoredUnits(counts, measured.library, measured.xy_um, means, nuclear, folds, pitch)
-
-
-def _needs(settings: FitSettings) -> Needs:
-    return get_model(settings.model, settings.model_settings).needs
 
 
 def _metrics(

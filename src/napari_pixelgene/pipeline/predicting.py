@@ -11,7 +11,7 @@ import numpy as np
 from napari_pixelgene.elements.expression import NEVER_MEASURED
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.errors import StoreError
-from napari_pixelgene.models.base import Context, Fitted, Needs
+from napari_pixelgene.models.base import Context, Fitted, Model
 from napari_pixelgene.models.registry import model_class
 from napari_pixelgene.pipeline.beforehand import require_same_squares, superpixel_um
 from napari_pixelgene.pipeline.fitting import TRAINING, choose_device
@@ -83,9 +83,9 @@ def predict(
     start = time.monotonic()
     grid = grid_of(store)
     writer = begin_maps(store, run, table, grid, fingerprint, attributes={"model": meta["model"]})
-    needs = model_class(meta["model"])(fitted_settings(meta)).needs
-    tissue = ensure_tissue(store, on_event=on_event)
-    context = _own_context(store, fitted, features, needs, on_event)
+    model = model_class(meta["model"])(fitted_settings(meta))
+    needs, tissue = model.needs, ensure_tissue(store, on_event=on_event)
+    context = _own_context(store, fitted, features, model, on_event)
     predict_tiles(Asked(fitted, needs, features, grid, tissue, where, context), chosen, writer, on_event)
     writer.finish(_measured_layer(store, grid, on_event), on_event)
     seconds = time.monotonic() - start
@@ -94,24 +94,24 @@ def predict(
 
 
 def _own_context(
-    store: SectionStore, fitted: Fitted, features: Features, needs: Needs, on_event: OnEvent
+    store: SectionStore, fitted: Fitted, features: Features, model: Model, on_event: OnEvent
 ) -> Context | None:
     """For a map: all that was measured on the section itself, by whatever capture, for a model that leans on measured
     units."""
-    if not needs.context_counts:
+    if not model.needs.context_counts:
         return None
     mask, sections = read_tissue(store).mask, []
     for name in (n for n in store.captures() if is_placed(read_capture(store, n))):
         measured = measured_units(store, name, on_event)
         if all(symbol in measured.genes for symbol in fitted.genes.symbols):
-            sections.append(training_section(measured, features, fitted.genes, needs, mask))
+            sections.append(training_section(measured, features, fitted.genes, model.needs, mask))
         else:
             text = f"{measured.name} did not measure all genes of the run and does not help the map."
             on_event(Note(text, stage=PREDICTION))
     if sections:
         joined = joined_sections(sections)
         return Context(joined, np.ones((fitted.members, len(joined)), dtype=bool))
-    on_event(Note(f"Nothing measured on {store.name} helps the map: histology alone decides.", stage=PREDICTION))
+    on_event(Note(f"Nothing measured on {store.name} helps the map: {model.without_context}.", stage=PREDICTION))
     return None
 
 
