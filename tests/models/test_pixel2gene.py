@@ -19,17 +19,18 @@ from napari_pixelgene.arithmetic.targets import log1p_cp10k, min_max
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.models.base import Batch, TrainingData, TrainingSection, View
 from napari_pixelgene.models.heads import UnitFeatures, alike
-from napari_pixelgene.models.pixel2gene.fitted import RECIPES, FittedPixel2Gene
-from napari_pixelgene.models.pixel2gene.likelihood import ProgrammeNet
-from napari_pixelgene.models.pixel2gene.original import (
+from napari_pixelgene.models.pixel2gene.model import FittedPixel2Gene
+from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
+from napari_pixelgene.models.registry import get_model
+from napari_pixelgene.models.superpixels.fitted import RECIPES
+from napari_pixelgene.models.superpixels.likelihood import ProgrammeNet
+from napari_pixelgene.models.superpixels.minmax import (
     OriginalNet,
     OriginalPlan,
     batch_size,
     learning_rate,
     plan_original,
 )
-from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
-from napari_pixelgene.models.registry import get_model
 from napari_pixelgene.stages.prediction import predict_units
 from napari_pixelgene.stages.training import train
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from napari_pixelgene.models.base import TorchSettings
+from napari_pixelgene.models.superpixels.settings import SuperpixelSettings
 
 
-class Pixel2GeneSettings(TorchSettings):
+class Pixel2GeneSettings(SuperpixelSettings):
     """Settings of Pixel2Gene."""
 
     recipe: Literal["auto", "components", "likelihood", "original"] = Field(
@@ -17,8 +17,3 @@ class Pixel2GeneSettings(TorchSettings):
         description="What is learned. auto: 'components' where the median unit holds at least 200 counts, else "
         "'likelihood'; 'original' repeats the published recipe.",
     )
-    components: int = Field(8, ge=1, description="Principal components of the targets (recipe components).")
-    rank: int = Field(24, ge=1, description="Programmes that all genes are mixed from (recipe likelihood).")
-    hidden: int = Field(256, ge=1, description="Width of the hidden layers.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Share of hidden values dropped while training.")
-    superpixels_per_unit: int = Field(16, ge=1, description="Superpixels of a unit drawn in one step.")

@@ -1,9 +1,9 @@
-"""A trained Pixel2Gene: the perceptrons of all members and what turns their outputs into expression."""
+"""A trained network over superpixels: the perceptrons of all members, and what makes expression of their outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from torch.func import functional_call, vmap
 
 from napari_pixelgene.models.base import Fitted, Quantity, View
 from napari_pixelgene.models.heads import Perceptron
-from napari_pixelgene.models.pixel2gene import likelihood, original
-from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
+from napari_pixelgene.models.superpixels import likelihood, minmax
+from napari_pixelgene.models.superpixels.settings import SuperpixelSettings
 from napari_pixelgene.models.targets import components_counts, components_log, components_mean
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ _ROWS = 8192  # superpixels through the network at once: about 80 MB for ten mem
 RECIPES = ("components", "likelihood", "original")
 
 
-class FittedPixel2Gene(Fitted):
+class FittedSuperpixels(Fitted):
     """Arrays: `net.<score>.<parameter>` (members, …) is the best snapshot by that stop score."""
 
-    def __init__(self, arrays: Mapping[str, Array], settings: Pixel2GeneSettings, genes: GeneTable) -> None:
+    def __init__(self, arrays: Mapping[str, Array], settings: SuperpixelSettings, genes: GeneTable) -> None:
         self._arrays = dict(arrays)
         self.settings = settings
         self.genes = genes
@@ -41,15 +41,16 @@ class FittedPixel2Gene(Fitted):
         return dict(self._arrays)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array], settings: Section, genes: GeneTable) -> FittedPixel2Gene:
+    def from_arrays(cls, arrays: Mapping[str, Array], settings: Section, genes: GeneTable) -> Self:
         """See `Fitted.from_arrays`."""
-        assert isinstance(settings, Pixel2GeneSettings)
+        assert isinstance(settings, SuperpixelSettings)
         return cls(arrays, settings, genes)
 
     def latent(self, view: View, device: str = "cpu") -> FloatArray:
         """(members, where…, latent): programmes or components and the total; the hidden layer in `original`."""
-        where = view.features.shape[:-1]
-        flat = view.features.reshape(-1, view.features.shape[-1])
+        features = view.features[view.halo : -view.halo, view.halo : -view.halo] if view.halo else view.features
+        where = features.shape[:-1]
+        flat = features.reshape(-1, features.shape[-1])
         dtype = next(a.dtype for name, a in self._arrays.items() if name.startswith("net."))
         flat = ((flat - self._arrays["feature_mean"]) / self._arrays["feature_sd"]).astype(dtype)
         runs = [self._run(flat, score, device) for score in self._snapshots()]
@@ -84,11 +85,11 @@ class FittedPixel2Gene(Fitted):
     def _original(self, flat: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
         weight, bias = self._arrays["net.last.net_out.linear.weight"], self._arrays["net.last.net_out.linear.bias"]
         raw = np.einsum("mnh,mgh->mng", flat, weight, optimize=True) + bias[:, None]
-        lifted = np.where(raw > 0, raw, original.FLOOR * np.expm1(np.minimum(raw, 0))) + original.FLOOR
+        lifted = np.where(raw > 0, raw, minmax.FLOOR * np.expm1(np.minimum(raw, 0))) + minmax.FLOOR
         if quantity == "counts":
-            return original.original_each(self._arrays, lifted, genes)
+            return minmax.original_each(self._arrays, lifted, genes)
         # A model of counts has no composition of its own: its counts divided by their own sum.
-        counts = original.original_each(self._arrays, lifted, np.arange(len(self.genes)))
+        counts = minmax.original_each(self._arrays, lifted, np.arange(len(self.genes)))
         share = counts / np.maximum(counts.sum(-1, keepdims=True), 1e-12)
         return np.asarray(np.log1p(1e4 * share[..., genes]))
 
@@ -99,7 +100,7 @@ class FittedPixel2Gene(Fitted):
     def _network(self, parameters: Mapping[str, Array]) -> nn.Module:
         if self.recipe == "original":
             shape = parameters["net_lat.0.linear.weight"].shape
-            return original.OriginalNet(shape[-1], len(self.genes), shape[1])
+            return minmax.OriginalNet(shape[-1], len(self.genes), shape[1])
         first, last = parameters["0.weight"].shape, parameters["6.weight"].shape
         return Perceptron(first[-1], last[1], first[1], self.settings.dropout)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
     from napari_pixelgene.models.base import Batch, Quantity, TrainingData
     from napari_pixelgene.models.heads import UnitFeatures
-    from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
+    from napari_pixelgene.models.superpixels.settings import SuperpixelSettings
 
 _STOP_UNITS = 20_000  # at most so many units judge an epoch,
 _STOP_RATES = 10_000_000  # and at most so many rates, units times genes: 40 MB a partition
@@ -65,13 +65,13 @@ class LikelihoodPlan(Plan):
         """Size of the ensemble."""
         return len(self.fit)
 
-    def network(self, settings: Pixel2GeneSettings) -> nn.Module:
+    def network(self, settings: SuperpixelSettings) -> nn.Module:
         """As many programmes as asked for, never more than genes."""
         genes = self.counts.shape[1] + 1
         rank = min(settings.rank, genes)
         return ProgrammeNet(self.units.features.shape[1], genes, rank, settings.hidden, settings.dropout)
 
-    def batch_units(self, settings: Pixel2GeneSettings) -> int:
+    def batch_units(self, settings: SuperpixelSettings) -> int:
         """Units in a step: bins are many and each says little; a unit of many superpixels counts for some."""
         drawn = min(settings.superpixels_per_unit, int(self.units.size.max(initial=1)))
         return max(settings.batch_units, 8 * settings.batch_units // drawn)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
     from napari_pixelgene.models.base import Batch, Fitted, TrainingData
     from napari_pixelgene.models.heads import UnitFeatures
-    from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
+    from napari_pixelgene.models.superpixels.settings import SuperpixelSettings
 
 # At most so many units calibrate the counts, so many at once, through so many of their superpixels.
 _CALIBRATING, _AT_ONCE, _SAMPLES = 5_000, 64, 16
@@ -55,12 +55,12 @@ class ComponentsPlan(Plan):
         """Size of the ensemble."""
         return len(self.scale)
 
-    def network(self, settings: Pixel2GeneSettings) -> nn.Module:
+    def network(self, settings: SuperpixelSettings) -> nn.Module:
         """Components and the total in one linear head."""
         channels = self.units.features.shape[1]
         return Perceptron(channels, self.targets.shape[2], settings.hidden, settings.dropout)
 
-    def batch_units(self, settings: Pixel2GeneSettings) -> int:
+    def batch_units(self, settings: SuperpixelSettings) -> int:
         """Units in a step."""
         return settings.batch_units
 

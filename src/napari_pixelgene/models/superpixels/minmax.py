@@ -1,4 +1,4 @@
-"""The published recipe (specs/pixel2gene.md sections 5.1–5.4), kept selectable for comparison.
+"""The published recipe of iStar, iSCALE and Pixel2Gene (specs/pixel2gene.md sections 5.1–5.4), for comparison.
 
 Raw features, four hidden layers with LeakyReLU, counts scaled per gene by their own minimum and maximum,
 mean squared error, Adam at a constant rate that depends on the number of units, no stopping.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
     from napari_pixelgene.models.base import Batch, TrainingData
     from napari_pixelgene.models.heads import UnitFeatures
-    from napari_pixelgene.models.pixel2gene.settings import Pixel2GeneSettings
+    from napari_pixelgene.models.superpixels.settings import SuperpixelSettings
 
 FLOOR = 0.01
 EPOCHS = 600
@@ -89,11 +89,20 @@ class OriginalPlan(Plan):
         """Size of the ensemble."""
         return len(self.low)
 
-    def network(self, settings: Pixel2GeneSettings) -> nn.Module:
+    @property
+    def epochs(self) -> int:
+        """Passes over the units, where a person chose none."""
+        return EPOCHS
+
+    def rate(self) -> float:
+        """The rate of Adam."""
+        return learning_rate(int(self.fit.sum(1).max()))
+
+    def network(self, settings: SuperpixelSettings) -> nn.Module:
         """The published network."""
         return OriginalNet(self.units.features.shape[1], self.counts.shape[1], settings.hidden)
 
-    def batch_units(self, settings: Pixel2GeneSettings) -> int:
+    def batch_units(self, settings: SuperpixelSettings) -> int:
         """So many units that a member finds the published batch among them."""
         mine = int(self.fit.sum(1).max())
         return max(1, int(batch_size(mine) * self.fit.shape[1] / max(mine, 1) + 0.5))
