@@ -153,7 +153,7 @@ def rough_and_suggested(person, section, truth):
     assert "µm" in box.list.item(0, 1).text() and "%" in box.list.item(0, 2).text()
     assert len(person.pairs) == 0
     diamonds = {side: person.model(side).layers["proposals"] for side in ("fixed", "moving")}
-    assert all(len(layer.data) == 12 for layer in diamonds.values())
+    assert all(len(layer.data) == 2 * 12 for layer in diamonds.values())
     press(person, box.accept_all)
     assert len(person.pairs) == 12 and dock.work.draft.choice == "auto" and dock.work.draft.mirrored
     assert "proposals" not in person.viewer.layers and not box.list.isVisible()

@@ -25,20 +25,29 @@ def test_the_map_lies_where_its_places_are():
         asked.append(values)
         return np.tile([0.0, 1.0, 0.0, 1.0], (len(values), 1))
 
-    rgba, pixel = picture(quality_map(), (700.0, 500.0), colours)
+    def under_run(um):
+        return (um[:, 0] > 210) & (um[:, 1] > 210)
+
+    rgba, pixel = picture(quality_map(), (700.0, 500.0), colours, under_run)
     assert rgba.shape == (int(np.ceil(500 / pixel)), int(np.ceil(700 / pixel)), 4)  # no farther than the slide
     assert asked[0][0] == 5 / scale_end(quality_map()) == 0.5
 
     def at(x, y):
         return rgba[int(y / pixel), int(x / pixel)]
 
-    assert tuple(at(100, 300)) == (0, 255, 0, 255)
-    assert tuple(at(440, 100))[:3] == (255, 140, 26)  # beside the cross
-    assert tuple(at(500, 100)) == (20, 20, 20, 255)  # its middle
-    unknown = rgba[int(410 / pixel) : int(490 / pixel), int(610 / pixel) : int(690 / pixel)].reshape(-1, 4)
-    assert 0.2 < (unknown[:, 0] == 20).mean() < 0.5 and (unknown[:, 3] > 0).all()  # hatched
-    for x, y in ((100, 100), (300, 300), (500, 300)):
-        assert at(x, y)[3] == 0  # no tissue, nothing drawn
+    def square(x, y):
+        """Of the lattice, from its upper left corner."""
+        rows, columns = (slice(int(v / pixel), int((v + 200) / pixel)) for v in (y, x))
+        return rgba[rows, columns]
+
+    assert tuple(at(12, 300)) == (0, 255, 0, 255) and at(100, 300)[3] == 0  # a frame: what it judges is seen in it
+    assert tuple(at(412, 100)) == (255, 140, 26, 255) and tuple(at(500, 100)) == (20, 20, 20, 255)  # framed, crossed
+    assert (square(400, 0)[..., 3] > 0).mean() < 0.5 and (square(0, 200)[..., 3] > 0).mean() < 0.4
+    # Nothing to compare is hatched, on the tissue as off it, as far as the run lies.
+    for x, y in ((600, 400), (200, 200), (400, 300)):
+        hatched = square(x, y)
+        assert 0.1 < (hatched[..., 3] > 0).mean() < 0.4 and set(np.unique(hatched[..., 0])) == {0, 20, 245}
+    assert not square(0, 0)[..., 3].any() and not square(200, 0)[..., 3].any()
 
 
 def judged(level, basis="nuclei", **numbers) -> Verdict:

@@ -11,6 +11,7 @@ import numpy as np
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
+from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.errors import PixelGeneError, StoreError
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.layers import KEY
@@ -22,6 +23,7 @@ from napari_pixelgene.pipeline.registration_report import registration_report
 from napari_pixelgene.pipeline.verdict import judge_registration, kept_verdict
 
 if TYPE_CHECKING:
+    from napari_pixelgene.elements.arrays import BoolArray, FloatArray
     from napari_pixelgene.elements.verdict import Verdict
     from napari_pixelgene.gui.register.dock import RegisterDock
     from napari_pixelgene.gui.register.work import Work
@@ -161,7 +163,7 @@ class Judging:
 
     def _draw(self, verdict: Verdict, work: Work) -> None:
         session = self.dock.session
-        rgba, pixel = picture(verdict.map, work.he.size_um, viridis)
+        rgba, pixel = picture(verdict.map, work.he.size_um, viridis, partial(_under_run, work))
         layers = session.viewer.layers
         active = layers.selection.active
         session.viewer.add_image(
@@ -171,9 +173,8 @@ class Judging:
             scale=(pixel, pixel),
             translate=(pixel / 2, pixel / 2),
             units=("µm", "µm"),
-            opacity=0.6,
             blending="translucent_no_depth",
-            interpolation2d="nearest",
+            interpolation2d="linear",
             metadata={KEY: {"role": _ROLE, "section": str(session.require().path)}},
         )
         if active is not None:
@@ -196,6 +197,15 @@ class Judging:
 def open_page(path: Path) -> None:
     """Show a page in whatever the person reads pages with."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
+
+
+def _under_run(work: Work, um: FloatArray) -> BoolArray:
+    """Whether the run's image lies at places (n, 2) of the H&E."""
+    assert work.transform is not None
+    there = work.transform.inverse().apply(um / work.he.require_mpp())
+    there = geometry.apply_matrix(np.linalg.inv(work.moving.picture_to_frame), there)
+    rows, columns = work.moving.channels[0].yx_shape
+    return np.asarray(((there >= 0) & (there <= (columns, rows))).all(axis=1))
 
 
 def _reported(path: Path, store: Any, capture: str, on_event: Any) -> Verdict:

@@ -12,7 +12,8 @@ from napari_pixelgene.gui.layers import KEY
 from napari_pixelgene.gui.register.fitting import Fit
 from napari_pixelgene.gui.register.pairs import Pairs, Side
 
-RING_PX, SELECTED_PX, PLATE_PX, WIDE_PLATE_PX = 17, 25, 18, 25  # the last for two digits
+RING_PX, SELECTED_PX = 17, 25
+_PLATE_PX = (18, 25, 33)  # of one, two and three digits
 # The number's plate lies so far to the lower right of its ring, in screen pixels.
 _ASIDE_PX = 17.0
 # Bright, with a dark edge and dark numbers: seen on pink, on purple and on black, told apart by the colour-blind.
@@ -137,8 +138,7 @@ class Marks:
         layer.data = np.concatenate([rings, rings + aside[::-1]])
         if len(rings):
             pixels = [SELECTED_PX if i == seen.selected else RING_PX for i in range(len(rings))]
-            plates = [PLATE_PX if len(label) < 2 else WIDE_PLATE_PX for label in seen.labels]
-            layer.size = np.array(pixels + plates) * um_per_px
+            layer.size = np.array(pixels + [plate_px(label) for label in seen.labels]) * um_per_px
 
     def _colour(self) -> None:
         layer, seen = self.layer, self.shown
@@ -149,3 +149,8 @@ class Marks:
         layer.face_color = [*seen.colours, *seen.colours]
         layer.border_color = _INK
         layer.features = {"label": [""] * count + list(seen.labels)}
+
+
+def plate_px(label: str) -> float:
+    """How large the plate under a number is on the screen, so that all its digits lie on it."""
+    return _PLATE_PX[min(len(label), len(_PLATE_PX)) - 1]

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_pixelgene.elements.alignment import Transform
-from napari_pixelgene.elements.arrays import Array, FloatArray
-from napari_pixelgene.elements.verdict import SEEN, UNLIKE, QualityMap, Verdict
+from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray
+from napari_pixelgene.elements.verdict import SEEN, UNKNOWN, UNLIKE, QualityMap, Verdict
 from napari_pixelgene.gui.levels import SIGNS
 from napari_pixelgene.gui.register.pairs import Pairs
 
 # The colours of errors end at 10 µm, or at the largest, as in the report.
 _LEAST_END_UM = 10.0
-_CELL = 24  # pixels of the picture a square of the lattice
-_UNLIKE, _INK, _GREY = (255, 140, 26, 235), (20, 20, 20, 255), (225, 225, 225, 235)
+_CELL, _FRAME, _HATCH = 56, 3, 14  # pixels of the picture a square, across its frame, from line to line of a hatching
+_UNLIKE, _INK, _PALE = (255, 140, 26, 255), (20, 20, 20, 255), (245, 245, 245, 255)
 Colours = Callable[[FloatArray], FloatArray]
+Within = Callable[[FloatArray], BoolArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +61,44 @@ def scale_end(found: QualityMap) -> float:
     return float(max(_LEAST_END_UM, seen.max())) if len(seen) else _LEAST_END_UM
 
 
-def picture(found: QualityMap, size_um: tuple[float, float], colours: Colours) -> tuple[Array, float]:
-    """The map over a slide of (x, y) `size_um` as RGBA, and the side of its pixels in µm.
+def picture(
+    found: QualityMap, size_um: tuple[float, float], colours: Colours, under_run: Within | None = None
+) -> tuple[Array, float]:
+    """The map over a slide of (x, y) `size_um` as RGBA, and the side of its pixels in µm. It hides little.
 
-    Squares are coloured by how far nuclei lie apart; crossed where they do not agree, hatched where nobody knows, clear
-    where there is no tissue. `colours` takes numbers from 0 to 1 to RGBA.
+    Squares have a frame, coloured by how far nuclei lie apart; crossed where they do not agree, hatched where there is
+    nothing to compare: no nuclei in both images, or no tissue `under_run`, as in fat. Clear where the run is not.
+    `colours` takes numbers from 0 to 1 to RGBA, `under_run` places (n, 2) in µm to whether the run lies there.
     """
     pixel = found.spacing_um / _CELL
     columns, rows = (int(np.ceil(size / found.spacing_um)) for size in size_um)
-    drawn = np.zeros((rows * _CELL, columns * _CELL, 4), dtype=np.uint8)
+    drawn = np.zeros((rows, columns, _CELL, _CELL, 4), dtype=np.uint8)
+    if under_run is not None:
+        several = (np.indices((4 * columns, 4 * rows)).reshape(2, -1).T + 0.5) / 4  # places in every square
+        column, row = np.floor(several[under_run(several * found.spacing_um)]).astype(int).T
+        drawn[row, column] = swatch(UNKNOWN)
     tints = np.round(255 * colours(np.nan_to_num(found.distance_um / scale_end(found)))).astype(np.uint8)
     for place, state, tint in zip(found.place_um, found.state, tints, strict=True):
         column, row = (int(v // found.spacing_um) for v in place)
-        square = drawn[row * _CELL : (row + 1) * _CELL, column * _CELL : (column + 1) * _CELL]
-        square[...] = swatch(int(state), tint)[: square.shape[0], : square.shape[1]]
+        drawn[row, column] = swatch(int(state), tint)
+    whole = drawn.swapaxes(1, 2).reshape(rows * _CELL, columns * _CELL, 4)
     width, height = (int(np.ceil(size / pixel)) for size in size_um)
-    return drawn[:height, :width], pixel
+    return np.ascontiguousarray(whole[:height, :width]), pixel
 
 
 def swatch(state: int, tint: Array | None = None) -> Array:
-    """One square (row, column, RGBA) of the map, with a gap around it."""
+    """One square (row, column, RGBA) of the map; most of it is clear."""
     square = np.zeros((_CELL, _CELL, 4), dtype=np.uint8)
-    inner = square[1:-1, 1:-1]
-    rows, columns = np.indices(inner.shape[:2])
-    if state == SEEN and tint is not None:
-        inner[...] = tint
-    elif state == UNLIKE:
-        inner[...] = _UNLIKE
-        last = inner.shape[0] - 1
-        inner[(abs(rows - columns) < 2) | (abs(rows + columns - last) < 2)] = _INK
-    else:
-        inner[(rows + columns) % 6 < 2] = _INK
-        inner[(rows + columns) % 6 >= 2] = _GREY
+    rows, columns = np.indices(square.shape[:2])
+    if state == UNKNOWN or (state == SEEN and tint is None):
+        away = (rows + columns) % _HATCH  # light beside dark: seen on white glass as on dark nuclei
+        square[away < 2], square[(away >= 2) & (away < 4)] = _INK, _PALE
+        return square
+    inward = np.minimum.reduce([rows, columns, _CELL - 1 - rows, _CELL - 1 - columns])
+    square[(inward >= 1) & (inward < _FRAME + 3)] = _PALE
+    square[(inward >= 2) & (inward < _FRAME + 2)] = np.asarray(_UNLIKE if state == UNLIKE else tint)
+    if state == UNLIKE:
+        inside = inward >= _FRAME + 2
+        across = np.minimum(abs(rows - columns), abs(rows + columns - _CELL + 1))
+        square[inside & (across < 3)], square[inside & (across < 1)] = _UNLIKE, _INK
     return square

@@ -1,23 +1,41 @@
-"""Proposals in one canvas: diamonds where points would be, and arrows from where they are."""
+"""Proposals in one canvas: open diamonds where points would be, numbers beside them, arrows from where they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.gui.layers import KEY
+from napari_pixelgene.gui.register.marks import plate_px
 
 if TYPE_CHECKING:
     from napari_pixelgene.gui.register.pairs import Side
     from napari_pixelgene.gui.register.proposals import Offer
     from napari_pixelgene.gui.register.views import Views
 
-# Rings are cyan and round: these are lime and have corners, on pink as on black.
-COLOUR, _CHOSEN, _DIM, _INK = "#a6ff2e", "#ffffff", "#d0d0d0", "#0a0a2c"
-_PX, _CHOSEN_PX, _ARROW_PX = 24, 32, 6.0
+# Rings are cyan and round, with their numbers to the lower right. These are lime and have corners, with theirs to the
+# upper left, and are open: what a match was found at is seen.
+COLOUR, _CHOSEN, _DIM, _INK, _OPEN = "#a6ff2e", "#ffffff", "#d0d0d0", "#0a0a2c", "#00000000"
+_PX, _CHOSEN_PX, _ARROW_PX, _ASIDE_PX = 22, 32, 6.0, -17.0
+_EDGE, _PLATE_EDGE = 0.22, 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Diamonds:
+    """Where points would be, (n, 2) as (x, y) of the canvas; their labels, which can be taken, and the chosen one."""
+
+    xy: FloatArray
+    labels: Sequence[str]
+    able: Sequence[bool]
+    chosen: int | None
+
+    def tints(self) -> list[str]:
+        """A colour each."""
+        return [_CHOSEN if i == self.chosen else COLOUR if able else _DIM for i, able in enumerate(self.able)]
 
 
 class Sketch:
@@ -29,13 +47,14 @@ class Sketch:
         self._points: Any = None
         self._arrows: Any = None
         self._chosen: int | None = None
+        self._xy: FloatArray = np.zeros((0, 2))
+        self._labels: Sequence[str] = ()
+        self._facing: FloatArray = np.eye(2)  # canvas (x, y) to the screen's right and down
         viewer.scene.camera.events.zoom.connect(self._size)
 
-    def show(
-        self, xy: FloatArray, labels: Sequence[str], able: Sequence[bool], chosen: int | None, arrows: FloatArray
-    ) -> None:
-        """Diamonds at (n, 2) of the canvas, the chosen one larger, and arrows (m, 2, 2), start and reach as (x, y)."""
-        self._chosen = chosen
+    def show(self, marks: Diamonds, arrows: FloatArray, facing: FloatArray) -> None:
+        """Diamonds with their numbers, the chosen one larger, and arrows (m, 2, 2), start and reach as (x, y)."""
+        self._xy, self._labels, self._chosen, self._facing = marks.xy, marks.labels, marks.chosen, facing
         active = self.viewer.layers.selection.active
         if not self._there(self._arrows):
             self._arrows = self.viewer.add_vectors(np.zeros((0, 2, 2)), **self._look("proposed moves", "arrow"))
@@ -43,17 +62,16 @@ class Sketch:
             self._points = self.viewer.add_points(np.zeros((0, 2)), **self._look("proposals", None))
             self._points.editable = False
         self._arrows.data = arrows[:, :, ::-1]
-        self._points.selected_data = set()
-        self._points.data = xy[:, ::-1]
-        if len(xy):
-            self._points.symbol = "diamond"
-            tints = [COLOUR if each else _DIM for each in able]
-            self._points.face_color = [_CHOSEN if i == chosen else tint for i, tint in enumerate(tints)]
-            self._points.border_color = _INK
-            self._points.features = {"label": list(labels)}
+        self._size()
+        if len(marks.xy):
+            count, tints = len(marks.xy), marks.tints()
+            self._points.symbol = ["diamond"] * count + ["square"] * count
+            self._points.face_color = [_OPEN] * count + tints
+            self._points.border_color = tints + [_INK] * count
+            self._points.border_width = [_EDGE] * count + [_PLATE_EDGE] * count
+            self._points.features = {"label": [""] * count + list(marks.labels)}
         if len(arrows):
             self._arrows.edge_color = COLOUR
-        self._size()
         if active is not None and active in self.viewer.layers:
             self.viewer.layers.selection.active = active
 
@@ -82,13 +100,19 @@ class Sketch:
         if arrow is not None:
             return {**says, "vector_style": arrow, "blending": "translucent_no_depth"}
         text = {"string": "{label}", "size": 10, "color": _INK, "anchor": "center"}
-        return {**says, "features": {"label": []}, "text": text, "border_width": 0.09}
+        return {**says, "features": {"label": []}, "text": text}
 
     def _size(self, _: Any = None) -> None:
+        """Everything where it belongs, of one size on the screen at any zoom."""
         um = 1 / self.viewer.scene.camera.zoom
-        if self._there(self._points) and len(self._points.data):
-            pixels = [_CHOSEN_PX if i == self._chosen else _PX for i in range(len(self._points.data))]
-            self._points.size = np.array(pixels) * um
+        if self._there(self._points):
+            rows_first = self._xy[:, ::-1]
+            aside = np.linalg.inv(self._facing) @ (_ASIDE_PX, _ASIDE_PX) * um
+            self._points.selected_data = set()
+            self._points.data = np.concatenate([rows_first, rows_first + aside[::-1]])
+            if len(self._xy):
+                diamonds = [_CHOSEN_PX if i == self._chosen else _PX for i in range(len(self._xy))]
+                self._points.size = np.array([*diamonds, *(plate_px(label) for label in self._labels)]) * um
         if self._there(self._arrows):
             self._arrows.edge_width = _ARROW_PX * um
 
@@ -109,4 +133,5 @@ def draw_offer(
         places = [one.fixed_xy if side == "fixed" else one.new_moving for one in shown]
         on_canvas = views.seated(side, arrows).reshape(-1, 2, 2)
         vectors = np.stack([on_canvas[:, 0], on_canvas[:, 1] - on_canvas[:, 0]], axis=1)
-        sketches[side].show(views.seated(side, places), labels, able, chosen, vectors)
+        marks = Diamonds(views.seated(side, places), labels, able, chosen)
+        sketches[side].show(marks, vectors, views.marks[side].facing)

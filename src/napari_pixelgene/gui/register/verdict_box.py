@@ -21,7 +21,13 @@ from napari_pixelgene.gui.register.quality import line, places, scale_end, swatc
 if TYPE_CHECKING:
     from napari_pixelgene.gui.register.judging import Judging
 
+_MARK_PX = 26
 _OLD = ("#6b6b6b", "white")
+_NOTHING_TO_COMPARE = (
+    "Fat, glass, fibres: one of the images shows too few nuclei there. Nobody knows how well they fit at such a place; "
+    "pairs around it, or the eye, have to tell"
+)
+_UNLIKE = "Both images show nuclei there, and they do not agree within the distance that was searched"
 _NOTHING = "No verdict yet: 'Check' compares nuclei of both images all over the tissue."
 
 
@@ -99,7 +105,10 @@ class Legend(QWidget):
         self.end = QLabel()
         bar = np.round(255 * viridis(np.linspace(0, 1, 90))).astype(np.uint8)
         top = row(QLabel("nuclei apart  0"), _pixmap(np.tile(bar[None], (14, 1, 1))), self.end)
-        marks = row(_pixmap(swatch(UNKNOWN)), QLabel("nobody knows"), _pixmap(swatch(UNLIKE)), QLabel("do not agree"))
+        self.nothing, self.unlike = QLabel("nothing to compare"), QLabel("do not agree")
+        self.nothing.setToolTip(_NOTHING_TO_COMPARE)
+        self.unlike.setToolTip(_UNLIKE)
+        marks = row(_mark(UNKNOWN), self.nothing, _mark(UNLIKE), self.unlike)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for each in (top, marks):
@@ -114,6 +123,13 @@ class Legend(QWidget):
 def viridis(values: FloatArray) -> FloatArray:
     """Numbers from 0 to 1 as RGBA, told apart by the colour-blind."""
     return np.asarray(ensure_colormap("viridis").map(np.asarray(values, dtype=np.float32)))
+
+
+def _mark(state: int) -> QLabel:
+    """A square of the map, as large as a line of text."""
+    shown = _pixmap(swatch(state))
+    shown.setPixmap(shown.pixmap().scaledToHeight(_MARK_PX, Qt.TransformationMode.SmoothTransformation))
+    return shown
 
 
 def _pixmap(rgba: Array) -> QLabel:
