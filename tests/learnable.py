@@ -25,7 +25,8 @@ def rates(features: np.ndarray, genes: int, depth: float) -> np.ndarray:
 def training_section(
     name: str, seed: int, units: int = 60, covered: int = 4, genes: int = 12, depth: float = 100.0, channels: int = 6
 ) -> TrainingSection:
-    """Units on a square lattice 100 µm apart, each over `covered` superpixels whose features are alike.
+    """Units on a square lattice 100 µm apart, each over `covered` superpixels whose features are alike and which lie
+    around its centre.
 
     Every seventh unit has lost its last superpixel, as at the rim of the tissue. `depth` counts a superpixel.
     """
@@ -42,7 +43,13 @@ def training_section(
     pooling = sparse.csr_matrix(cover.multiply(1 / cover.sum(1)))
     side = int(np.ceil(np.sqrt(units)))
     xy = np.column_stack([np.arange(units) % side, np.arange(units) // side]) * 100.0 + 50.0
-    return TrainingSection(name, features, pooling, sparse.csr_matrix(counts), (counts.sum(1) + rest).astype(float), xy)
+    across = int(np.ceil(np.sqrt(covered)))
+    around = np.column_stack(np.divmod(np.arange(covered), across)) - across // 2
+    place = (xy[:, ::-1] // 8.0).astype(np.int64)[:, None] + around
+    return TrainingSection(
+        name, features, pooling, sparse.csr_matrix(counts), (counts.sum(1) + rest).astype(float), xy,
+        row_column=place.reshape(-1, 2), lattice=np.column_stack([np.arange(units) % side, np.arange(units) // side]),
+    )  # fmt: skip
 
 
 def training_data(

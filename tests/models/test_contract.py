@@ -25,7 +25,12 @@ from napari_pixelgene.store.models import load_run, save_run
 from napari_pixelgene.store.section import SectionStore
 
 # Cheap settings where the defaults take long.
-SETTINGS: dict[str, dict[str, Any]] = {"pixel2gene": {"epochs": 2, "hidden": 16}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "pixel2gene": {"epochs": 2, "hidden": 16},
+    "trees": {"trees": 5},
+}
+# What is saved of a model whose latents are components and the total.
+COMPONENTS = {"components", "scale", "gene_mean", "gene_sd", "total", "unit_size", "calibration"}
 # The names under which a run is saved: a rename would orphan every stored run.
 NAMES = {
     "pixel2gene": {
@@ -33,6 +38,10 @@ NAMES = {
         "calibration",
         *(f"net.{s}.{i}.{p}" for s in ("composition", "total") for i in (0, 3, 6) for p in ("weight", "bias")),
     },
+    "knn": {*COMPONENTS, "units", "feature_mean", "feature_sd", "targets", "learned", "neighbours"},
+    "mean": {"log", "counts"},
+    "spatial": {*COMPONENTS, "width_um", "linear", "mean", "same_as"},
+    "trees": {*COMPONENTS, "channel", "threshold", "left", "right", "value", "roots", "forest_of"},
     "ridge": {"weights", "intercept", "gene_mean", "gene_sd", "total", "unit_size", "calibration"},
 }  # fmt: skip
 YX = (37, 53)

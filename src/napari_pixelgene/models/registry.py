@@ -9,8 +9,12 @@ from napari_pixelgene.errors import unknown_name
 from napari_pixelgene.models.base import Model
 
 _MODELS: dict[str, str] = {
+    "knn": "napari_pixelgene.models.knn:KnnModel",
+    "mean": "napari_pixelgene.models.mean:MeanModel",
     "pixel2gene": "napari_pixelgene.models.pixel2gene.model:Pixel2Gene",
     "ridge": "napari_pixelgene.models.ridge:RidgeModel",
+    "spatial": "napari_pixelgene.models.spatial:SpatialModel",
+    "trees": "napari_pixelgene.models.trees:TreesModel",
 }
 
 
