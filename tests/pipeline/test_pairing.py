@@ -10,14 +10,17 @@ import pytest
 
 from napari_pixelgene.cli.main import main
 from napari_pixelgene.elements.alignment import Keypoints
-from napari_pixelgene.errors import RegistrationError
+from napari_pixelgene.elements.image import Image
+from napari_pixelgene.errors import MirrorError, RegistrationError
 from napari_pixelgene.exporters.alignments import write_explorer_keypoints, write_explorer_matrix
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
+from napari_pixelgene.pipeline.pairing import Around, explained, looked_into, proposal_for, surroundings
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.progress import Event, Note
 from napari_pixelgene.readers.alignments import read_alignment
 from napari_pixelgene.simulate.run import SimulatedRun
+from napari_pixelgene.stages.mispairings import Surroundings
 from napari_pixelgene.stages.registration import RegistrationSettings
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.section import SectionStore
@@ -98,16 +101,43 @@ def test_a_mistake_is_told_and_undone_when_asked(
     )
 
 
-def test_x_and_y_swapped_or_a_mirror_is_not_decided_where_either_may_be(
-    section: SectionStore, good: Keypoints, tmp_path: Path
-) -> None:
-    """On nearly square images a mirror explains the pairs as well: all is said, and nothing taken."""
-    for mend in (False, True):
-        with pytest.raises(RegistrationError) as told:
-            register_keypoints(section, turned(good), mend=mend)
-        for way in ("if x and y of the morphology image's points are swapped", "if one image is mirrored"):
-            assert way in str(told.value)
-        assert "--mend" not in str(told.value)
+def test_nuclei_tell_swapped_from_mirrored(section: SectionStore, good: Keypoints) -> None:
+    """On nearly square images both explain the pairs; nuclei lie on one another under one of them only."""
+    with pytest.raises(RegistrationError) as told:
+        register_keypoints(section, turned(good))
+    assert "if x and y of the morphology image's points are swapped: nuclei of both images then agree at" in str(
+        told.value
+    )
+    assert "--mend" in str(told.value)
+    expected = register_keypoints(section, good).transform
+    done = register_keypoints(section, turned(good), mend=True).transform
+    np.testing.assert_allclose(done.apply(good.moving_xy), expected.apply(good.moving_xy), atol=1e-3)
+
+
+def test_nuclei_tell_mirrored_from_swapped(section: SectionStore, good: Keypoints) -> None:
+    """The same pairs with the morphology image really turned over: nothing is swapped, and it is said why."""
+    capture = read_capture(section, "run")
+    around = surroundings(section, capture, "morphology_px", "he_px", 0.2125)
+    assert around.moving_image is not None
+    over = Image((np.asarray(around.moving_image.levels[0])[:, ::-1],), 0.2125, None, "DAPI")
+    pairs = Keypoints(np.array([over.yx_shape[1], 0]) + good.moving_xy * [-1, 1], good.fixed_xy)
+    around = Around.of(0.2125, around.fixed_mpp or 0.0, over, around.fixed_image)
+    found = proposal_for(pairs, around, RegistrationSettings())
+    assert found is not None and found.is_mirror and found.keypoints is None
+    assert found.words.startswith("These pairs fit if one image is mirrored: nuclei of both images then agree at")
+    mended = explained(MirrorError("They are mirrored.", "Pass --allow-mirror."), found)
+    assert str(mended).endswith(" places. Pass --allow-mirror.") and isinstance(mended, MirrorError)
+    said, meant = looked_into(pairs, around, RegistrationSettings())
+    assert said == found.words and meant is None
+
+
+def test_without_pixels_both_are_said_and_none_taken(section: SectionStore, good: Keypoints) -> None:
+    """Turned by 93°, swapped is no simpler than mirrored."""
+    shapes = surroundings(section, read_capture(section, "run"), "morphology_px", "he_px", 0.2125)
+    around = Surroundings(0.2125, shapes.fixed_mpp, shapes.moving_shape, shapes.fixed_shape)
+    found = proposal_for(turned(good), around, RegistrationSettings())
+    assert found is not None and found.keypoints is None and found.readings[0].is_mirror
+    assert found.words.startswith("These pairs fit in several ways: if one image is mirrored; or if x and y of the")
 
 
 def test_good_pairs_say_nothing_of_the_kind(section: SectionStore, good: Keypoints) -> None:

@@ -69,6 +69,44 @@ def test_what_may_be_meant_in_two_ways_is_not_decided() -> None:
     assert "x and y of the morphology image's points are swapped; or if x and y of the H&E's" in found.words
 
 
+# Two images of nearly one size, unturned.
+SQUARE = Surroundings(0.5, 0.5, (8_100, 8_000), (8_000, 8_200))
+PLAIN = RNG.uniform(0.05, 0.95, (8, 2)) * 8_000
+
+
+def test_a_reflection_about_the_diagonal_is_x_and_y_swapped_where_that_is_simpler() -> None:
+    """Unturned, on a wide H&E: the mirror, which would have to be turned as well, is named and not taken."""
+    wide = Surroundings(0.5, 0.5, (8_100, 8_000), (12_000, 24_000))
+    there = PLAIN * [1.01, 1] + [12_000, 2_000]
+    found = proposed(Keypoints(PLAIN[:, ::-1], there), wide)
+    assert found is not None and found.keypoints is not None
+    assert found.words == (
+        "These pairs fit if x and y of the morphology image's points are swapped (a mirrored image that is turned by a"
+        " right angle as well would explain them too)."
+    )
+    np.testing.assert_array_equal(found.keypoints.moving_xy, PLAIN)
+    assert [one.is_mirror for one in found.readings] == [False, True]
+    both = proposed(Keypoints(PLAIN[:, ::-1], PLAIN * [1.01, 1] + [40, -10]), SQUARE)
+    assert (
+        both is not None and both.keypoints is None and [one.is_mirror for one in both.readings] == [False, False, True]
+    )
+
+
+def test_a_plain_mirror_is_the_first_reading_and_nothing_is_taken() -> None:
+    """Left and right changed, nothing turned: x and y swapped would have to turn by a right angle."""
+    over = np.stack([8_200 - PLAIN[:, 0], PLAIN[:, 1]], axis=1)
+    found = proposed(Keypoints(PLAIN, over), SQUARE)
+    assert found is not None and found.keypoints is None and found.readings[0].is_mirror and len(found.readings) > 1
+    assert found.words.startswith("These pairs fit in several ways: if one image is mirrored; or if x and y")
+    assert proposed(Keypoints(PLAIN, over), SQUARE, allow_mirror=True) is None
+
+
+def test_a_mirror_that_lies_better_is_no_swap() -> None:
+    """On images that are far from square the images tell: no proposal, the pairs are mirrored."""
+    over = np.stack([14_000 - FIXED[:, 0], FIXED[:, 1]], axis=1)
+    assert proposed(Keypoints(MOVING, over), AROUND) is None
+
+
 @pytest.mark.parametrize("far", [(60_000.0, 0), (0, -25_000.0)])
 def test_pairs_of_another_image(far: tuple[float, float]) -> None:
     elsewhere = Keypoints(MOVING, FIXED + far, enabled=GOOD.enabled)

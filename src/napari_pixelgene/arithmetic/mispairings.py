@@ -3,6 +3,10 @@
 Arrays in, arrays out. Tried are: the two sides exchanged, x and y exchanged in one side or both, one side scaled by a
 power of two, one side in the opposite order, one side in any order. A mistake counts as found when the pairs fit
 without it, at the scale that the sizes of a unit foretell and inside their images, and do not fit with it.
+
+x and y exchanged in one side are a reflection about the diagonal, so that such pairs fit as they stand if one image is
+mirrored, and just as exactly: residuals never tell which it is. Where the images come to lie does, and where that says
+nothing, a reading that turns nothing is simpler than one that mirrors and turns by a right angle.
 """
 
 from __future__ import annotations
@@ -32,6 +36,9 @@ _MOST_LEVELS = 8
 _FEWEST_ORDERED, _MOST_ORDERED = 5, 40
 # How much better one explanation must lay the images on one another than the next, to be the only one.
 _CLEARLY = 1.25
+_ONE_TURNED = ("source_xy", "target_xy")
+# Images turned by less than this against one another, or by half a circle, are as one expects them.
+_PLAIN_DEG = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,8 @@ class Side:
 class Mispairing:
     """A mistake, and the pairs without it: row i of `source` is row `rows[i]` of what was given.
 
-    It is not `clear` where the pairs would fit as well as they stand if one image were mirrored.
+    It has a `rival` where the pairs would fit as well as they stand if one image were mirrored; it is `simpler` than
+    that where it leaves nothing turned, and the mirror would turn by a right angle.
     """
 
     fault: Fault
@@ -74,33 +82,60 @@ class Mispairing:
     target_rows: Rows
     factor: float = 1.0
     overlap: float = 0.0
-    clear: bool = True
+    rival: bool = False
+    simpler: bool = False
+
+    @property
+    def clear(self) -> bool:
+        """Whether it explains the pairs better than a mirrored image."""
+        return self.simpler or not self.rival
 
 
 def explain(source: Side, target: Side, threshold: float, *, allow_mirror: bool = False) -> list[Mispairing]:
     """The mistakes without which the pairs fit within `threshold` (a length), the likeliest first.
 
     Empty where the pairs are sound as they stand, or nothing tried makes them so. Several are given only where none of
-    them lays the images on one another clearly better than the others.
+    them lays the images on one another clearly better than the others. Pairs that fit if an image is mirrored, and then
+    lay the images best, are sound where that is allowed; where it is not, they have no other explanation.
     """
     both = np.vstack([source.xy, target.xy])
     if len(source.xy) < 2 or not np.isfinite(both).all():
         return []
-    if _sound(source, target, threshold, allow_mirror, lenient=True) is not None:
+    sound = _sound(source, target, threshold, allow_mirror, lenient=True)
+    if sound is not None and np.linalg.det(sound[:2, :2]) > 0:
         return []
-    found = sorted(_tried(source, target, threshold, allow_mirror), key=lambda one: -one.overlap)
-    found = [_weighed(one, source, target, threshold) for one in found]
+    mirrored = sound if allow_mirror else _sound(source, target, threshold, True, lenient=True)
+    tried = _tried(source, target, threshold, allow_mirror) if sound is None else _turned(source, target, threshold)
+    found = sorted((one for one in tried if _may_be(one, mirrored, source, target)), key=lambda one: -one.overlap)
+    found = [_weighed(one, mirrored, source, target, threshold) for one in found]
+    if sound is not None:  # a mirror was allowed, and is doubted only where the images lie clearly better without
+        found = [one for one in found if not one.rival]
     return _likeliest([one for one in found if one.overlap * _CLEARLY >= found[0].overlap])
 
 
-def _weighed(one: Mispairing, source: Side, target: Side, threshold: float) -> Mispairing:
-    """x and y exchanged in one side look like a mirror; where the images lie then tells which it is, or does not."""
-    if one.fault not in ("source_xy", "target_xy"):
+def _may_be(one: Mispairing, mirrored: Matrix | None, source: Side, target: Side) -> bool:
+    """Whether a mirrored image does not lay them on one another clearly better than x and y exchanged do."""
+    if mirrored is None or one.fault not in _ONE_TURNED:
+        return True
+    return one.overlap * _CLEARLY >= _overlap(mirrored, source, target)
+
+
+def _weighed(one: Mispairing, mirrored: Matrix | None, source: Side, target: Side, threshold: float) -> Mispairing:
+    """x and y exchanged in one side, with whether a mirrored image may be meant as well, and which is simpler."""
+    if mirrored is None or one.fault not in _ONE_TURNED:
         return one
-    mirrored = _sound(source, target, threshold, True, lenient=True)
-    if mirrored is None:
+    if one.overlap > _CLEARLY * _overlap(mirrored, source, target):
         return one
-    return replace(one, clear=one.overlap > _CLEARLY * _overlap(mirrored, source, target))
+    left, right = replace(source, xy=one.source), replace(target, xy=one.target)
+    matrix = _fit(left.long(), right.long(), threshold, False)
+    return replace(one, rival=True, simpler=matrix is not None and _turn_deg(matrix) < _PLAIN_DEG)
+
+
+def _turn_deg(matrix: Matrix) -> float:
+    """By how much a matrix turns, from unturned or from upside down, whichever is nearer."""
+    (a, b), (c, d) = matrix[:2, :2]
+    angle = abs(np.rad2deg(np.arctan2(c - b, a + d)))
+    return float(min(angle, 180 - angle))
 
 
 def strays(source: Side, target: Side) -> tuple[Rows, Rows]:
@@ -120,12 +155,21 @@ def _likeliest(found: list[Mispairing]) -> list[Mispairing]:
 
 
 def _tried(source: Side, target: Side, threshold: float, mirror: bool) -> Iterator[Mispairing]:
+    yield from _whole_tried(source, target, threshold, mirror)
+    yield from _reordered(source, target, threshold, mirror)
+
+
+def _turned(source: Side, target: Side, threshold: float) -> Iterator[Mispairing]:
+    """x and y exchanged in one side, of pairs that fit mirrored."""
+    return (one for one in _whole_tried(source, target, threshold, False) if one.fault in _ONE_TURNED)
+
+
+def _whole_tried(source: Side, target: Side, threshold: float, mirror: bool) -> Iterator[Mispairing]:
     for fault, left, right, factor in _whole_sides(source, target, threshold):
         matrix = _sound(left, right, threshold, mirror)
         if matrix is not None:
             rows = np.arange(len(source.xy))
             yield Mispairing(fault, left.xy, right.xy, rows, rows, factor, _overlap(matrix, left, right))
-    yield from _reordered(source, target, threshold, mirror)
 
 
 def _whole_sides(source: Side, target: Side, threshold: float) -> Iterator[tuple[Fault, Side, Side, float]]:

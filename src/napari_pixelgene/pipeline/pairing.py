@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.errors import PixelGeneError, RegistrationError
+from napari_pixelgene.pipeline.nuclei import by_nuclei, nuclear_channel
 from napari_pixelgene.pipeline.slide import open_morphology, open_slide
 from napari_pixelgene.progress import Note, OnEvent
 from napari_pixelgene.stages.mispairings import Proposal, Shape, Surroundings, outside, proposed
@@ -25,20 +27,36 @@ _TAKE = "Mend the file, or take them so with --mend."
 _CHECK = "Check that the file belongs to this slide, and on which pyramid level its points were clicked."
 
 
+@dataclass(frozen=True, slots=True)
+class Around(Surroundings):
+    """The same with the images themselves, in whose level-0 pixels the points are; None where there is none."""
+
+    moving_image: Image | None = None
+    fixed_image: Image | None = None
+
+    @classmethod
+    def of(
+        cls, moving_mpp: float | None, fixed_mpp: float, moving: Image | None = None, fixed: Image | None = None
+    ) -> Around:
+        """With the shapes of the images."""
+        there, here = (None if image is None else image.yx_shape for image in (moving, fixed))
+        return cls(moving_mpp, fixed_mpp, there, here, moving, fixed)
+
+
 def surroundings(
     store: SectionStore, capture: StoredCapture, moving: Frame, fixed: Frame, moving_mpp: float | None = None
-) -> Surroundings:
+) -> Around:
     """What the section knows of the images of two frames; an image that cannot be opened is one of unknown size."""
-    shape = _morphology_shape(store, capture) if moving == "morphology_px" else None
+    image = _morphology(store, capture) if moving == "morphology_px" else None
     if fixed != "he_px":
-        return Surroundings(moving_mpp, 1.0, shape)
-    return Surroundings(moving_mpp, float(store.meta()["mpp"]), shape, _he_shape(store))
+        return Around.of(moving_mpp, 1.0, image)
+    return Around.of(moving_mpp, float(store.meta()["mpp"]), image, _he(store))
 
 
-def around_work(moving: Moving, he: Image) -> Surroundings:
+def around_work(moving: Moving, he: Image) -> Around:
     """The same of images that are open."""
-    shape = moving.channels[0].yx_shape if moving.frame == "morphology_px" else None
-    return Surroundings(moving.um_per_unit, he.require_mpp(), shape, he.yx_shape)
+    image = nuclear_channel(moving.channels) if moving.frame == "morphology_px" else None
+    return Around.of(moving.um_per_unit, he.require_mpp(), image, he)
 
 
 def as_meant(pairs: Keypoints, proposal: Proposal | None, mend: bool, on_event: OnEvent) -> Keypoints:
@@ -50,15 +68,21 @@ def as_meant(pairs: Keypoints, proposal: Proposal | None, mend: bool, on_event: 
 
 
 def proposal_for(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> Proposal | None:
-    """How pairs that make no sense are probably meant."""
-    return proposed(pairs, around, settings.threshold_um, settings.allow_mirror)
+    """How pairs that make no sense are probably meant; where several ways fit, nuclei of both images are asked."""
+    found = proposed(pairs, around, settings.threshold_um, settings.allow_mirror)
+    if found is None or len(found.readings) < 2 or not isinstance(around, Around):
+        return found
+    moving, fixed, sizes = around.moving_image, around.fixed_image, (around.moving_mpp, around.fixed_mpp)
+    if moving is None or fixed is None or sizes[0] is None or sizes[1] is None:
+        return found
+    return by_nuclei(found, (moving, fixed), (sizes[0], sizes[1]), settings.threshold_um)
 
 
 def looked_into(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> tuple[str, Keypoints | None]:
     """Why imported pairs make no sense and how they are clearly meant, in words; and the pairs so meant."""
     proposal, off = proposal_for(pairs, around, settings), outside(pairs, around)
     meant = None if proposal is None else proposal.keypoints
-    words = proposal.words if proposal is not None and (off or meant is not None) else _CHECK if off else ""
+    words = proposal.words if proposal is not None else _CHECK if off else ""
     return f"{off} {words}".strip(), meant
 
 
@@ -66,6 +90,8 @@ def explained(error: RegistrationError, proposal: Proposal | None) -> Registrati
     """The error with the proposal before its next step."""
     if proposal is None:
         return error
+    if proposal.is_mirror:
+        return type(error)(error.problem, f"{proposal.words} {error.mend}")
     take = _TAKE if proposal.keypoints is not None else "Look at the file which it is."
     return type(error)(error.problem, f"{proposal.words} {take} Otherwise: {error.mend}")
 
@@ -77,7 +103,7 @@ def require_on_images(pairs: Keypoints, around: Surroundings, proposal: Proposal
         raise explained(RegistrationError(off, _CHECK), proposal)
     if proposal is not None:
         take = "take them so with --mend" if proposal.keypoints is not None else "look at the file which it is"
-        words = f"The pairs fit at a scale or a turn that their images do not have. {proposal.words} If so, {take}."
+        words = f"The pairs fit at a scale, turn or mirror their images do not have. {proposal.words} If so, {take}."
         on_event(Note(words, "warning", STAGE))
 
 
@@ -104,16 +130,15 @@ def _is_torn(matrix: FloatArray, shape: Shape) -> bool:
     return bool(w.min() <= 0 <= w.max())
 
 
-def _morphology_shape(store: SectionStore, capture: StoredCapture) -> Shape | None:
+def _morphology(store: SectionStore, capture: StoredCapture) -> Image | None:
     try:
-        channels = open_morphology(store, capture)
+        return nuclear_channel(open_morphology(store, capture))
     except PixelGeneError:
         return None
-    return channels[0].yx_shape if channels else None
 
 
-def _he_shape(store: SectionStore) -> Shape | None:
+def _he(store: SectionStore) -> Image | None:
     try:
-        return open_slide(store).yx_shape
+        return open_slide(store)
     except PixelGeneError:
         return None

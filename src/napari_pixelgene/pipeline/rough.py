@@ -12,6 +12,7 @@ from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.errors import StoreError
 from napari_pixelgene.pipeline.drafting import keep_transform
 from napari_pixelgene.pipeline.moving import Moving, open_moving
+from napari_pixelgene.pipeline.nuclei import nuclear_channel
 from napari_pixelgene.pipeline.slide import is_on_slide, open_slide, require_capture
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.stages.registration import STAGE
@@ -21,7 +22,6 @@ from napari_pixelgene.store.tables import take_part
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import FloatArray
-    from napari_pixelgene.elements.image import Image
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
@@ -52,7 +52,8 @@ def rough_alignment(store: SectionStore, capture: str | None = None, on_event: O
     """
     stored = _movable(store, capture)
     moving = open_moving(store, stored.name, on_event)
-    picture = _nuclear(moving.channels)
+    picture = nuclear_channel(moving.channels)
+    assert picture is not None  # what is moved has a picture
     mpp = moving.um_per_unit * float(np.hypot(*moving.picture_to_frame[:2, 0]))
     image = replace(picture, mpp=mpp, name=moving.title)
     fixed = replace(open_slide(store), name="the H&E")
@@ -93,12 +94,6 @@ def _movable(store: SectionStore, name: str | None) -> StoredCapture:
     if is_on_slide(found):
         raise StoreError(f"The capture '{found.name}' lies on the H&E by itself.", "It needs no registration.")
     return found
-
-
-def _nuclear(channels: tuple[Image, ...]) -> Image:
-    """The channel that shows nuclei by its name, else the first."""
-    named = [c for c in channels if any(word in c.name.lower() for word in ("dapi", "hoechst", "dna", "nucle"))]
-    return (named or list(channels))[0]
 
 
 def _grain_um(stored: StoredCapture, moving: Moving) -> float:

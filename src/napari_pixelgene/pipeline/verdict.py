@@ -11,6 +11,7 @@ import numpy as np
 from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.errors import RegistrationError, StoreError
 from napari_pixelgene.pipeline.neighbours import marked_sections
+from napari_pixelgene.pipeline.nuclei import nuclear_channel
 from napari_pixelgene.pipeline.preparing import MASK, SLIDE, ensure_tissue, tissue_hash, transform_hashes
 from napari_pixelgene.pipeline.showing import morphology_to_he
 from napari_pixelgene.pipeline.slide import (
@@ -192,7 +193,7 @@ def _inputs(store: SectionStore, capture: StoredCapture) -> dict[str, str]:
 
 def _laid(store: SectionStore, capture: StoredCapture, on_event: OnEvent) -> Laid:
     assert capture.to_he is not None
-    moving = _nuclei(open_morphology(store, capture, on_event))
+    moving = nuclear_channel(open_morphology(store, capture, on_event))
     to_he, fitted = morphology_to_he(capture), capture.to_he
     between = capture.stage_to_morphology
     mpp = 1.0 if fitted.source == "stage_um" or between is None else float(1 / between.matrix[0, 0])
@@ -202,17 +203,11 @@ def _laid(store: SectionStore, capture: StoredCapture, on_event: OnEvent) -> Lai
 
 def nuclei_on_slide(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> Image | None:
     """The channel of nuclei drawn onto the slide's pixels, lazily; None where the run has no image."""
-    moving, to_he = _nuclei(open_morphology(store, capture, on_event)), morphology_to_he(capture)
+    moving, to_he = nuclear_channel(open_morphology(store, capture, on_event)), morphology_to_he(capture)
     if moving is None or to_he is None:
         return None
     he = open_slide(store)
     return warped_pyramid(moving, to_he, he.yx_shape, he.require_mpp())
-
-
-def _nuclei(channels: tuple[Image, ...]) -> Image | None:
-    """The channel that shows nuclei: by its name, else the first."""
-    named = [channel for channel in channels if "dapi" in channel.name.lower()]
-    return next(iter(named or channels), None)
 
 
 def _reach(capture: StoredCapture, moving: Image | None) -> tuple[FloatArray, FloatArray]:

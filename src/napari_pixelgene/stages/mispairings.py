@@ -18,6 +18,7 @@ Shape = tuple[int, int]
 # Points outside their image, of all, from which on the pairs are another image's.
 _MOST = 2 / 3
 _MIRRORED = "if one image is mirrored"
+_TURNED_TOO = "a mirrored image that is turned by a right angle as well would explain them too"
 _CALLED: dict[Frame, str] = {
     "he_px": "H&E",
     "he_um": "H&E",
@@ -27,11 +28,38 @@ _CALLED: dict[Frame, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to understand the pairs: "if x and y … are swapped", and the pairs so meant.
+
+    `is_mirror`: as they stand, with one image turned over.
+    """
+
+    words: str
+    keypoints: Keypoints
+    is_mirror: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
-    """What would make the pairs fit, in a sentence, and those pairs; None where several readings fit equally well."""
+    """What would make the pairs fit, in a sentence, and those pairs; None where several readings fit equally well, and
+    where they fit as they stand if one image is mirrored.
+
+    `readings` are all that fit, the likeliest first: more than one where pixels would have to tell.
+    """
 
     words: str
     keypoints: Keypoints | None
+    readings: tuple[Reading, ...] = ()
+
+    def decided(self, reading: Reading, why: str) -> Proposal:
+        """One of the readings alone, for a reason in words."""
+        meant = None if reading.is_mirror else reading.keypoints
+        return Proposal(f"These pairs fit {reading.words}: {why}.", meant, (reading,))
+
+    @property
+    def is_mirror(self) -> bool:
+        """Whether the pairs are right and one image is mirrored."""
+        return len(self.readings) == 1 and self.readings[0].is_mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +84,26 @@ def proposed(
 ) -> Proposal | None:
     """How the pairs are probably meant, where they make no sense as they stand and one simple mistake explains it.
 
-    Tried are: the images swapped, x and y swapped in one image or both, a pyramid level, the order of rows. None where
-    the pairs are sound, and where nothing tried explains them.
+    Tried are: the images swapped, x and y swapped in one image or both, a pyramid level, the order of rows. x and y
+    swapped in one image look like a mirror: they are proposed where that lays the images clearly better on one another,
+    or, where that says nothing, leaves them unturned; else both are said. None where the pairs are sound, and where
+    nothing tried explains them, as with an image that is really mirrored.
     """
     rows = np.flatnonzero(keypoints.enabled)
     found = mispairings.explain(*around.sides(keypoints, rows), threshold_um, allow_mirror=allow_mirror)
     if not found:
         return None
     names = _names(keypoints)
-    ways = [_if(one, names) for one in found] + [_MIRRORED] * (not all(one.clear for one in found))
-    if len(ways) > 1:
-        return Proposal(f"These pairs fit in several ways: {'; or '.join(ways)}.", None)
-    meant = _applied(keypoints, found[0], rows)
+    readings = [Reading(_if(one, names), _applied(keypoints, one, rows)) for one in found]
+    if any(one.rival for one in found):
+        mirror = Reading(_MIRRORED, keypoints, is_mirror=True)
+        readings = [*readings, mirror] if all(one.clear for one in found) else [mirror, *readings]
+    if len(found) > 1 or not found[0].clear:
+        ways = "; or ".join(one.words for one in readings)
+        return Proposal(f"These pairs fit in several ways: {ways}.", None, tuple(readings))
     some = f"{len(found[0].rows)} of {len(rows)}" if len(found[0].rows) < len(rows) else "These"
-    return Proposal(f"{some} pairs fit {_if(found[0], names)}.", meant)
+    but = f" ({_TURNED_TOO})" if found[0].rival else ""
+    return Proposal(f"{some} pairs fit {readings[0].words}{but}.", readings[0].keypoints, tuple(readings))
 
 
 def outside(keypoints: Keypoints, around: Surroundings) -> str:
