@@ -27,6 +27,7 @@ from napari_pixelgene.store.section import SectionStore
 # Cheap settings where the defaults take long.
 SETTINGS: dict[str, dict[str, Any]] = {
     "pixel2gene": {"epochs": 2, "hidden": 16},
+    "histex": {"epochs": 2, "hidden": 16, "embedding": 8},
     "trees": {"trees": 5},
 }
 # What is saved of a model whose latents are components and the total.

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform
-from napari_pixelgene.elements.arrays import Array, FloatArray
+from napari_pixelgene.elements.arrays import Array, FloatArray, IntArray
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.elements.transcripts import Transcripts
@@ -28,7 +28,8 @@ class Footprint:
 class Units:
     """Spots, bins or cells: ids (n,) text, positions (n, 2) in `frame`, counts (n, genes) CSR of integers.
 
-    `library` (n,) is the total over all genes of the file, also of genes that were not kept.
+    `library` (n,) is the total over all genes of the file, also of genes that were not kept. `lattice` (n, 2): whole
+    numbers, column and row of the array the units are spots of, where its files tell; None where not.
     """
 
     ids: Array
@@ -38,6 +39,7 @@ class Units:
     footprint: Footprint
     frame: Frame
     library: FloatArray = field(default_factory=lambda: np.zeros(0))
+    lattice: IntArray | None = None
 
     def __post_init__(self) -> None:
         if len(self.library) != self.counts.shape[0]:

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from napari_pixelgene.elements.arrays import BoolArray, FloatArray
+from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
 from napari_pixelgene.elements.capture import Capture, Footprint, Units
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.errors import InputError
@@ -54,14 +54,15 @@ def read_legacy_st(
             f"No spot of {table.path} is selected and has counts.", "Check that both files are one section."
         )
     footprint = Footprint("disk", float(spot_diameter_um))
-    return _capture(name, wide, keep, table.xy_px[rows[keep]], footprint)
+    return _capture(name, wide, keep, table.taken(rows[keep]), footprint)
 
 
-def _capture(name: str, wide: _Wide, keep: BoolArray, xy_px: FloatArray, footprint: Footprint) -> Capture:
+def _capture(name: str, wide: _Wide, keep: BoolArray, spots: _Spots, footprint: Footprint) -> Capture:
     genes = GeneTable(wide.columns)
     matrix = sparse.csr_matrix(wide.values[keep].astype(np.int32))
     ids = np.array([spot for spot, kept in zip(wide.rows, keep, strict=True) if kept])
-    return Capture(name, "legacy_st", genes, units=Units(ids, xy_px, matrix, genes, footprint, "he_px"))
+    units = Units(ids, spots.xy_px, matrix, genes, footprint, "he_px", lattice=spots.lattice)
+    return Capture(name, "legacy_st", genes, units=units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,12 @@ class _Spots:
     ids: tuple[str, ...]
     xy_px: FloatArray
     selected: BoolArray
+    lattice: IntArray  # (n, 2) column and row of the array: the rounded x and y
+
+    def taken(self, rows: IntArray) -> _Spots:
+        """Some of the spots."""
+        ids = tuple(self.ids[i] for i in rows)
+        return _Spots(self.path, ids, self.xy_px[rows], self.selected[rows], self.lattice[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,8 @@ def _read_spots(path: Path) -> _Spots:
     x, y, pixel_x, pixel_y = (_numbers(frame, column, path) for column in _REQUIRED)
     selected = _numbers(frame, "selected", path) != 0 if "selected" in frame.columns else np.ones(len(x), dtype=bool)
     ids = tuple(_spot_id(a, b) for a, b in zip(x, y, strict=True))
-    return _Spots(path, _unique(ids, path, "spot"), np.stack([pixel_x, pixel_y], axis=1), selected)
+    lattice = np.array([(round(a), round(b)) for a, b in zip(x, y, strict=True)], dtype=np.int64)
+    return _Spots(path, _unique(ids, path, "spot"), np.stack([pixel_x, pixel_y], axis=1), selected, lattice)
 
 
 def _text_table(path: Path) -> pl.DataFrame:

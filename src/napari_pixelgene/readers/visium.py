@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from napari_pixelgene.elements.capture import Capture, Footprint, Units
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.errors import InputError
@@ -168,7 +170,8 @@ def capture_of(
     if not keep.all():
         counts, place, barcodes = counts[keep], place[keep], barcodes[keep]
     xy_px = positions.xy_px[place] * scale
-    units = Units(barcodes, xy_px, counts, genes, footprint, "he_px")
+    lattice = np.round(positions.array_xy[place]).astype(np.int64)
+    units = Units(barcodes, xy_px, counts, genes, footprint, "he_px", lattice=lattice)
     technology = "visium_hd" if footprint.shape == "square" else "visium"
     return Capture(name or run.name, technology, genes, units=units, facts={**matrix.facts, **facts})
 

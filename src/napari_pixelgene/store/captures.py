@@ -35,6 +35,8 @@ from napari_pixelgene.store.section import SectionStore, make_group, open_group
 
 # The reference to an image that a person gave for a run that brings none.
 MORPHOLOGY = "morphology"
+# Columns beside the counts, where units are spots of an array: as Space Ranger calls them.
+_LATTICE = ("array_col", "array_row")
 # The record of the import that made the section; a capture that was added later has `import/NAME`.
 IMPORT = "import"
 
@@ -80,6 +82,7 @@ class StoredCapture:
             footprint=Footprint(notes["footprint"]["shape"], float(notes["footprint"]["size_um"])),
             frame=notes["frame"],
             library=table.obs["library"].to_numpy(),
+            lattice=table.obs[list(_LATTICE)].to_numpy(np.int64) if set(_LATTICE) <= set(table.obs) else None,
         )
 
     def footprint(self) -> Footprint | None:
@@ -207,7 +210,10 @@ def _put_units(folder: Path, units: Units) -> None:
     require_free(folder, counts.data.nbytes + counts.indices.nbytes, "The counts of the units")
     footprint = {"shape": units.footprint.shape, "size_um": float(units.footprint.size_um)}
     notes = {"footprint": footprint, "frame": units.frame}
-    tables.put_table(folder, counts, units.genes, units.ids, units.xy, {"library": units.library}, notes)
+    columns = {"library": units.library}
+    if units.lattice is not None:
+        columns |= dict(zip(_LATTICE, units.lattice.T, strict=True))
+    tables.put_table(folder, counts, units.genes, units.ids, units.xy, columns, notes)
     put_by_gene(folder, counts)
 
 
