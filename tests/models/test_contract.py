@@ -12,13 +12,15 @@ import pytest
 
 from guarded import GuardedArray
 from learnable import training_data
+from made_stpath import data_at_points, small_files
 from napari_pixelgene.arithmetic.tiles import Tile, tiles
 from napari_pixelgene.elements.features import Features
 from napari_pixelgene.elements.grid import Grid
 from napari_pixelgene.elements.tissue import Tissue
 from napari_pixelgene.errors import SettingsError
-from napari_pixelgene.models.base import Fitted, TrainingData, View
+from napari_pixelgene.models.base import Fitted, Needs, TrainingData, TrainingSection, View
 from napari_pixelgene.models.registry import available_models, get_model, model_class
+from napari_pixelgene.models.stpath.network import Sizes
 from napari_pixelgene.stages.prediction import Asked, predict_tiles, predict_units
 from napari_pixelgene.stages.training import train
 from napari_pixelgene.store.models import load_run, save_run
@@ -28,6 +30,7 @@ from napari_pixelgene.store.section import SectionStore
 SETTINGS: dict[str, dict[str, Any]] = {
     "pixel2gene": {"epochs": 2, "hidden": 16},
     "histex": {"epochs": 2, "hidden": 16, "embedding": 8},
+    "stpath": {**small_files(), "fine_tune": "head", "epochs": 2},
     "trees": {"trees": 5},
 }
 # What is saved of a model whose latents are components and the total.
@@ -44,25 +47,54 @@ NAMES = {
     "spatial": {*COMPONENTS, "width_um", "linear", "mean", "same_as"},
     "trees": {*COMPONENTS, "channel", "threshold", "left", "right", "value", "roots", "forest_of"},
     "ridge": {"weights", "intercept", "gene_mean", "gene_sd", "total", "unit_size", "calibration"},
+    "stpath": {
+        *(f"net.{name}" for name in Sizes(12, 6, 16, 2, 4, 32).shapes()), "labels", "share", "squares", "vocabulary",
+        *(f"own.gene_exp_head.{i}.{p}" for i in (0, 1) for p in ("weight", "bias")),
+    },
 }  # fmt: skip
 YX = (37, 53)
 ALL = np.arange(12)
 
 
-def cross_data() -> TrainingData:
+def cross_data(name: str) -> TrainingData:
     """Each member is scored on the units that the next one stops on."""
     data = training_data()
+    data = data_at_points(data) if needs(name).features == "points" else data
     return replace(data, fit=data.fit & ~np.roll(data.stop, -1, axis=0))
+
+
+def needs(name: str) -> Needs:
+    return get_model(name, SETTINGS.get(name)).needs
 
 
 @cache
 def fitted(name: str) -> Fitted:
-    return train(get_model(name, SETTINGS.get(name)), cross_data()).fitted
+    return train(get_model(name, SETTINGS.get(name)), cross_data(name)).fitted
 
 
 @pytest.fixture(params=available_models())
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def tiled(name: str) -> str:
+    """A model that is asked tile by tile; one that speaks at points sees all of them at once."""
+    if needs(name).features == "points":
+        pytest.skip(f"{name} sees all points of a slide at once")
+    return name
+
+
+def view(name: str, features: np.ndarray) -> View:
+    """Vectors, at places of their own for a model that speaks at points."""
+    at = np.random.default_rng(2).uniform(0, 500, (len(features), 2))
+    return View(features, at if needs(name).features == "points" else None)
+
+
+def units(name: str, section: TrainingSection, held_out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """What a model says of a section's units."""
+    told = {"needs": needs(name)} if needs(name).features == "points" else {}
+    return predict_units(fitted(name), section, np.arange(12), held_out, **told)
 
 
 def slide() -> tuple[Features, Tissue]:
@@ -107,18 +139,18 @@ def maps(name: str, side: int, genes: np.ndarray = ALL) -> np.ndarray:
     return sink.maps
 
 
-def test_any_tiling_gives_the_same_maps(name: str) -> None:
-    whole = maps(name, 64)
+def test_any_tiling_gives_the_same_maps(tiled: str) -> None:
+    whole = maps(tiled, 64)
     mask = slide()[1].mask
     assert np.isfinite(whole[:, mask]).all() and np.isnan(whole[:, ~mask]).all()
     assert (whole[:, mask] >= 0).all() and whole[:, mask].std() > 0
     for side in (7, 16):
-        np.testing.assert_allclose(maps(name, side), whole, rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(maps(tiled, side), whole, rtol=2e-5, atol=1e-6)
 
 
-def test_genes_are_decoded_on_demand(name: str) -> None:
+def test_genes_are_decoded_on_demand(tiled: str) -> None:
     some = np.array([7, 2])
-    np.testing.assert_allclose(maps(name, 64, some), maps(name, 64)[some], rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(maps(tiled, 64, some), maps(tiled, 64)[some], rtol=2e-5, atol=1e-6)
 
 
 def test_a_stored_run_answers_the_same(name: str, tmp_path: Path) -> None:
@@ -128,14 +160,14 @@ def test_a_stored_run_answers_the_same(name: str, tmp_path: Path) -> None:
     found = model_class(name)
     back = found.fitted.from_arrays(arrays, found.Settings.make(SETTINGS.get(name, {})), fitted(name).genes)
     assert back.members == fitted(name).members == 4
-    view = View(np.random.default_rng(1).normal(size=(40, 6)).astype(np.float32))
+    seen = view(name, np.random.default_rng(1).normal(size=(40, 6)).astype(np.float32))
     for quantity in ("log", "counts"):
-        ours, theirs = (f.predict(view, np.arange(12), quantity) for f in (fitted(name), back))  # type: ignore[arg-type]
+        ours, theirs = (f.predict(seen, np.arange(12), quantity) for f in (fitted(name), back))  # type: ignore[arg-type]
         assert ours.shape == (40, 12) and ours.tobytes() == theirs.tobytes()
 
 
 def test_a_seed_repeats(name: str) -> None:
-    again = train(get_model(name, SETTINGS.get(name)), cross_data()).fitted.arrays()
+    again = train(get_model(name, SETTINGS.get(name)), cross_data(name)).fitted.arrays()
     for key, values in fitted(name).arrays().items():
         assert values.tobytes() == again[key].tobytes(), key
 
@@ -148,18 +180,18 @@ def test_names_in_a_stored_run_are_pinned(name: str) -> None:
 
 def test_units_and_members(name: str) -> None:
     """The ensemble's answer at units, and that of the members that held a unit out, are of one kind."""
-    data = cross_data()
+    data = cross_data(name)
     section = data.sections[0]
-    log, counts = predict_units(fitted(name), section, np.arange(12))
+    log, counts = units(name, section)
     assert log.shape == counts.shape == (60, 12) and np.isfinite(log).all() and (counts >= 0).all()
-    everyone = predict_units(fitted(name), section, np.arange(12), np.ones((4, 60), bool))
+    everyone = units(name, section, np.ones((4, 60), bool))
     np.testing.assert_allclose(everyone[0], log, rtol=0.1, atol=0.4)
     held_out = ~(data.fit | data.stop)[:, :60]
     assert (held_out.sum(0) == 1).all()
     held_out[:, 5] = False
-    apart = predict_units(fitted(name), section, np.arange(12), held_out)[0]
+    apart = units(name, section, held_out)[0]
     assert np.isnan(apart[5]).all() and np.isfinite(np.delete(apart, 5, axis=0)).all()
-    one = predict_units(fitted(name), section, np.arange(12), np.arange(4)[:, None] == np.full((1, 60), 2))[0]
+    one = units(name, section, np.arange(4)[:, None] == np.full((1, 60), 2))[0]
     mine = held_out[2]
     np.testing.assert_allclose(apart[mine], one[mine], rtol=1e-5, atol=1e-6)
     assert np.abs(apart[~mine & ~np.isnan(apart[:, 0])] - one[~mine & ~np.isnan(apart[:, 0])]).max() > 1e-3
@@ -183,6 +215,6 @@ def test_far_from_what_was_learned_counts_stay_finite(name: str) -> None:
     """Another stain, a scanner's artefact: features that no training tissue had must not fill a map with infinities."""
     model = fitted(name)
     far = np.random.default_rng(3).normal(size=(200, 6)).astype(np.float32) * 60
-    counts = model.predict(View(far), np.arange(len(model.genes)), "counts")
+    counts = model.predict(view(name, far), np.arange(len(model.genes)), "counts")
     assert np.isfinite(counts).all() and counts.min() >= 0
     assert counts.max() < 65504  # what a map of half precision holds

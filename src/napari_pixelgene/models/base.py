@@ -56,6 +56,21 @@ class Needs:
     lattice: bool = False  # the column and row of every unit on its array
     context_counts: bool = False  # measured units near by, where there are any
     gene_space: Literal["fitted", "fixed vocabulary"] = "fitted"
+    training: bool = True  # False: nothing is learned here, so that a section without counts will do
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """What a model of a fixed vocabulary is told of a section's units besides the counts of the run's genes.
+
+    `counts` (n, genes measured) CSR raw integers of `genes`, all that was measured. `may_lean` (n,): which units it
+    may be shown as context. `squares`: how many superpixels a unit covers.
+    """
+
+    counts: sparse.csr_matrix
+    genes: GeneTable
+    may_lean: BoolArray
+    squares: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +83,8 @@ class TrainingSection:
     genes of the file. `xy_um` (n, 2): centres in H&E µm. `row_column` (s, 2): which superpixels of the grid
     `features` are of, empty where the model asked for no place; `superpixel_um`: their side. `lattice`
     (n, 2): column and row of the units on their array, where they have one. A model that asks for features
-    at points gets one vector a unit, and a `pooling` that is the identity.
+    at points gets one vector a unit, and a `pooling` that is the identity; one of a fixed vocabulary `everything`,
+    and columns of zeros in `counts` for genes of the run that the section did not measure.
     """
 
     name: str
@@ -80,6 +96,8 @@ class TrainingSection:
     row_column: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     superpixel_um: float = 8.0
     lattice: IntArray | None = None
+    everything: Everything | None = None
+    unit_um: float = 0.0  # diameter of a spot or side of a bin; 0 where a unit is a point
 
     def __len__(self) -> int:
         return int(self.counts.shape[0])
@@ -202,6 +220,10 @@ class Fitted(ABC):
         """(members, units, genes): the same of each member alone, as a cross-validation asks."""
         return np.stack([pooled_units(pooling, x, quantity) for x in self.decode(latent, genes, quantity)])
 
+    def remarks(self, captures: Sequence[str]) -> tuple[str, ...]:
+        """What a person should know of what was learned, in sentences; `captures` names the training sections."""
+        return ()
+
     @abstractmethod
     def arrays(self) -> dict[str, Array]:
         """Everything learned, for safetensors."""
@@ -224,6 +246,27 @@ class Model(ABC):
 
     def __init__(self, settings: Section | None = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
+
+    def missing(self) -> str:
+        """What this needs and is not on this machine, and how to get it; empty where nothing is."""
+        return ""
+
+    def require(self, on_event: OnEvent) -> None:
+        """Have everything at hand before hours are spent; fetches where a person allowed it. Raises PixelGeneError."""
+        return
+
+    def known(self, genes: GeneTable, where: str) -> BoolArray:
+        """(genes,) which of the genes of a section a model of a fixed vocabulary has a word for. Raises InputError that
+        names the section (`where`) for another species."""
+        return np.ones(len(genes), dtype=bool)
+
+    def named(self, names: Sequence[str]) -> GeneTable:
+        """The genes of a fixed vocabulary by symbol or id, in this order. Raises InputError for those it lacks."""
+        raise NotImplementedError(f"{self.name} has no vocabulary")
+
+    def vocabulary(self, prefer: Sequence[str] = ()) -> GeneTable:
+        """All genes of a fixed vocabulary, each by one symbol, of `prefer` where it has several."""
+        raise NotImplementedError(f"{self.name} has no vocabulary")
 
     def fit(self, data: TrainingData, on_event: OnEvent) -> Fitted:
         """Learn. A torch member leaves this to the training stage."""

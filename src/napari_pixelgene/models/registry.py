@@ -15,6 +15,7 @@ _MODELS: dict[str, str] = {
     "pixel2gene": "napari_pixelgene.models.pixel2gene.model:Pixel2Gene",
     "ridge": "napari_pixelgene.models.ridge:RidgeModel",
     "spatial": "napari_pixelgene.models.spatial:SpatialModel",
+    "stpath": "napari_pixelgene.models.stpath.model:STPath",
     "trees": "napari_pixelgene.models.trees:TreesModel",
 }
 
