@@ -103,7 +103,7 @@ def work_at_second(person: Person, register) -> Work:
     work = register.work
     assert len(work.pairs) == 0 and not controls.undo.isEnabled() and controls.table.rowCount() == 0
     assert controls.channel.itemText(0) == "D1 ✓" and controls.models.radio("rigid").isChecked()
-    assert controls.models.scale.text() == "rigid: the scale is known from the spots' pitch"
+    assert controls.models.scale.text() == "The size stays: it is known from the spots' pitch"
     person.choose(controls.channel, "D2 · clusters")
     person.picture("register-clusters", register)
     person.write(box.gene, "erbb2")
@@ -115,7 +115,7 @@ def work_at_second(person: Person, register) -> Work:
     assert "no gene named 'nothing'" in register.fault.text
     pairs(register)
     person.press(controls.models.radio("similarity"))
-    assert controls.models.scale.text() == "similarity may change the scale, though it is known from the spots' pitch"
+    assert controls.models.scale.text() == "This model may change the size, though it is known from the spots' pitch"
     person.press(controls.undo)
     assert work.draft.choice == "rigid" and len(work.pairs) == 5
     return work

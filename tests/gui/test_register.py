@@ -225,7 +225,7 @@ def test_the_table_switches_pairs_and_blending_keeps_the_slide(person, section, 
     np.testing.assert_allclose(dock.work.fit.transform.matrix, fit, rtol=1e-6)
     person.press(dock.controls.models.radio("affine"))
     assert overlay.data is not levels and len(person.session.layers("morphology")) == 1
-    assert dock.controls.summary.text().startswith("Affine on 5 pairs: RMSE")
+    assert dock.controls.summary.text().startswith("Stretching (affine) on 5 pairs: off by")
     person.press(dock.controls.undo)
     person.press(dock.controls.undo)
     assert person.pairs.pairs[2].enabled and dock.work.draft.choice == "homography"

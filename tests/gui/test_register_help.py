@@ -164,7 +164,7 @@ def checked(person, section, truth):
     dock, verdict = person.dock, person.dock.controls.verdict
     press(person, verdict.check)
     wait(person)
-    assert verdict.says.text().startswith("● Good: median ") and "held out" in verdict.says.text()
+    assert verdict.says.text().startswith("● Good: median ") and "left out" in verdict.says.text()
     press(person, verdict.map)
     layer = person.session.layer("quality")
     assert layer is not None and layer.visible and verdict.legend.isVisible()
@@ -176,7 +176,7 @@ def checked(person, section, truth):
         np.testing.assert_allclose(np.array(person.model(side).scene.camera.center)[:0:-1], um, atol=3)
     kept, holds = kept_verdict(SectionStore.open(section), "run")
     assert holds and kept.sentence == verdict.says.toolTip()
-    assert f"held out {kept.numbers['loo_rmse_um']:.1f} µm" in verdict.says.text()
+    assert f"left out {kept.numbers['loo_rmse_um']:.1f} µm" in verdict.says.text()
     return kept
 
 
@@ -333,7 +333,7 @@ def test_a_wrong_registration_is_said_in_word_and_sign_and_its_worst_place_is_sh
     press(person, verdict.check)
     wait(person)
     says = verdict.says.text()
-    assert says.startswith("✗ Do not use: median ") and "held out" not in says and verdict.reasons.isVisible()
+    assert says.startswith("✗ Do not use: median ") and "left out" not in says and verdict.reasons.isVisible()
     press(person, verdict.map)
     photograph(person, "wrong", verdict.report)
     layer = person.session.layer("quality")

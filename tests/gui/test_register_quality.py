@@ -56,7 +56,7 @@ def judged(level, basis="nuclei", **numbers) -> Verdict:
 
 def test_the_line_has_sign_word_and_numbers():
     verdict = judged("good", median_error_um=1.94, worst_seen_um=4.2, loo_rmse_um=3.06)
-    assert line(verdict) == "● Good: median 1.9 µm, worst 4.2 µm, held out 3.1 µm"
+    assert line(verdict) == "● Good: median 1.9 µm, worst 4.2 µm, pairs left out 3.1 µm"
     assert line(judged("look here", "pairs", median_error_um=6.0, worst_seen_um=None)) == (
         "▲ Look here (by the pairs alone): median 6.0 µm"
     )

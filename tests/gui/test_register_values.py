@@ -86,8 +86,8 @@ def test_an_exact_fit_names_every_model_and_its_choice():
     assert found.recommended == "homography" and found.transform.kind == "homography"
     np.testing.assert_allclose(found.transform.matrix, MATRIX, rtol=1e-6, atol=1e-9)
     assert set(found.candidates) == {"translation", "rigid", "similarity", "affine", "homography", "spline"}
-    assert found.summary.startswith("Homography on 12 pairs: RMSE 0.0 µm") and found.error is None
-    assert found.recommendation.startswith("Recommended is homography: its held-out error is")
+    assert found.summary.startswith("Tilting (homography) on 12 pairs: off by 0.0 µm") and found.error is None
+    assert found.recommendation.startswith("Recommended is homography: it misses pairs that are left out in turn by")
 
 
 def test_an_outlier_and_a_pair_switched_off_say_why():
@@ -107,7 +107,7 @@ def test_too_few_pairs_are_a_quiet_line_and_still_lead_the_views():
     one = fitted(keypoints(1))
     assert one.quiet == "A registration needs 2 pairs, there is 1." and one.error is None and one.follow is None
     two = fitted(keypoints(2), choice="homography")
-    assert two.quiet == "The model homography needs 4 pairs, there are 2." and two.transform is None
+    assert two.quiet == "The model tilting (homography) needs 4 pairs, there are 2." and two.transform is None
     assert two.follow.kind == "similarity"
     assert np.isnan(two.rows[0].residual_um)
 
@@ -139,7 +139,7 @@ def test_a_given_matrix_is_used_as_it_is_and_judged_by_the_pairs():
     found = fitted(off, choice="given", given=TRUE)
     assert found.transform is TRUE and not found.candidates
     assert [row.residual_um for row in found.rows] == pytest.approx([5.0] * 3)
-    assert "misses the 3 pairs it was not fitted to by RMSE 5.0 µm" in found.summary
+    assert "misses the 3 pairs it was not fitted to by 5.0 µm (root mean square)" in found.summary
 
 
 def test_one_camera_leads_the_other_through_the_perspective():

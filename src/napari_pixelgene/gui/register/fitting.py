@@ -12,6 +12,7 @@ from napari_pixelgene.elements.alignment import Candidate, Keypoints, Registrati
 from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.errors import MirrorError, RegistrationError
 from napari_pixelgene.gui.register.history import Draft
+from napari_pixelgene.gui.register.kinds import plain, title
 from napari_pixelgene.stages.registration import RegistrationSettings, register
 
 
@@ -92,7 +93,7 @@ def _fitted(found: Registration, keypoints: Keypoints, settings: RegistrationSet
         found.candidates,
         found.recommended,
         _summary(found),
-        f"Recommended is {found.recommendation}",
+        plain(f"Recommended is {found.recommendation}"),
         # Which pairs were left out, and why, stands in their rows.
         tuple(text for text in found.cautions if "was left out:" not in text),
     )
@@ -148,7 +149,7 @@ def _too_few(draft: Draft, keypoints: Keypoints, needed: int) -> str:
         way = "Or switch 'Pick' on, click a spot in one image, then the same spot in the other."
         return f"'Rough alignment' lays the run where its tissue fits; then pairs can be suggested. {way}"
     there = f"there {'is' if have == 1 else 'are'} {have}" + (f" ({off} switched off)" if off else "")
-    what = "A registration" if draft.choice == "auto" else f"The model {draft.choice}"
+    what = "A registration" if draft.choice == "auto" else f"The model {title(draft.choice)}"
     return f"{what} needs {needed} pairs, {there}."
 
 
@@ -157,12 +158,13 @@ def _summary(found: Registration) -> str:
     assert transform.inlier is not None and transform.residual_um is not None and transform.loo_um is not None
     trusted = transform.residual_um[transform.inlier]
     loo = transform.loo_um[transform.inlier]
-    held = f" Held out: {_rms(loo):.1f} µm." if len(loo) and np.isfinite(loo).all() else ""
-    return f"{transform.kind.capitalize()} on {len(trusted)} pairs: {_spread(trusted)}.{held}"
+    left = f" At pairs left out in turn: {_rms(loo):.1f} µm." if len(loo) and np.isfinite(loo).all() else ""
+    kind = "the matrix" if transform.kind == "given" else title(transform.kind)
+    return f"{kind[0].upper()}{kind[1:]} on {len(trusted)} pairs: off by {_spread(trusted)}.{left}"
 
 
 def _spread(off_um: FloatArray) -> str:
-    return f"RMSE {_rms(off_um):.1f} µm, median {np.median(off_um):.1f} µm, worst {off_um.max():.1f} µm"
+    return f"{_rms(off_um):.1f} µm (root mean square), median {np.median(off_um):.1f} µm, worst {off_um.max():.1f} µm"
 
 
 def _rms(values: FloatArray) -> float:

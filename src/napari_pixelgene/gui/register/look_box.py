@@ -91,7 +91,8 @@ class LookBox(QWidget):
         self.side.valueChanged.connect(lambda _: looking.squares())
         swipe = "The moving image on one side of a line; drag it, or press Shift with an arrow key (S)"
         self.swipe = _toggle("Swipe", looking.swiped, swipe)
-        self.nuclei = _toggle("Nuclei only", looking.nuclei, "The H&E's haematoxylin in green, beside the run (X)")
+        nuclei = "The H&E's nuclei, by their blue stain (haematoxylin), in green beside the run (X)"
+        self.nuclei = _toggle("Nuclei only", looking.nuclei, nuclei)
         self.arrows = _toggle("Arrows", lambda _: looking.update(), "From each pair to where the fit puts it (A)")
         self.grid = _toggle("Grid", lambda _: looking.update(), "An even grid, as the fit bends it (G)")
         self._tips = [(w, w.toolTip()) for w in (self.checkers, self.swipe, self.arrows, self.grid)]
@@ -118,8 +119,8 @@ class LookBox(QWidget):
         """How long arrows are, and how wide squares."""
         lines = []
         if arrows is not None:
-            lines.append("Arrows are as long as the residuals." if arrows.scale == 1 else
-                         f"Arrows are {arrows.scale:g} times as long as the residuals.")  # fmt: skip
+            lines.append("Arrows are as long as pairs are off." if arrows.scale == 1 else
+                         f"Arrows are {arrows.scale:g} times as long as pairs are off.")  # fmt: skip
         if grid is not None:
             lines.append(f"Squares of the grid are {grid.scale:g} µm wide in the moving image.")
         self._says.setText(" ".join(lines))

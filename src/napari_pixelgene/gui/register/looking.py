@@ -131,7 +131,7 @@ class Looking:
             self.arrows.remove()
         else:
             colours = [_OUT if out else _ARROW for out in arrows.out]
-            self.arrows.show(arrows.vectors, colours, f"residuals × {arrows.scale:g}")
+            self.arrows.show(arrows.vectors, colours, f"pairs off × {arrows.scale:g}")
         look.say(arrows, grid)
         self.dock.blending.reflect()
         self.dock.views.raise_rings()

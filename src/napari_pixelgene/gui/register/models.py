@@ -1,4 +1,4 @@
-"""Which model: one row a kind with its fit and held-out error, auto saying what it chose."""
+"""Which model: one row a kind with its errors at pairs and at left-out pairs, auto saying what it chose."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ from qtpy.QtWidgets import QButtonGroup, QCheckBox, QDoubleSpinBox, QGridLayout,
 from napari_pixelgene.gui.dock import heading, row, words
 from napari_pixelgene.gui.register.fitting import Fit
 from napari_pixelgene.gui.register.history import Choice, Draft
+from napari_pixelgene.gui.register.kinds import LABELS, TIPS, title
 
-_TIPS: dict[Choice, str] = {
-    "auto": "The simplest model whose held-out error is not worse",
-    "given": "The matrix from a file, as it is; pairs are only compared with it",
-    "translation": "Shift only",
-    "rigid": "Turn and shift",
-    "similarity": "Turn, shift and one change of size",
-    "affine": "Turn, shift, stretch and shear",
-    "homography": "Affine and a perspective",
-    "spline": "Affine and a smooth bend for what remains (thin-plate spline); no 3 × 3 file can hold it",
-}
 _ERRORS = (
-    ("fit", "Root mean square distance that the model leaves at its pairs, in µm on the H&E"),
-    ("held out", "The same at each pair when the model is fitted without it: what to expect elsewhere"),
+    ("at pairs", "How far the model misses the pairs it was made from: root mean square (RMSE), in µm on the H&E"),
+    (
+        "left out",
+        "The error when each pair is left out in turn: how far a model made without it misses it (leave-one-out, "
+        "held-out error). Believe this one: it tells what to expect where there is no pair",
+    ),
 )
 
 
@@ -47,7 +42,7 @@ class ModelChoice(QWidget):
             grid.addWidget(head, 0, column)
         self._group = QButtonGroup(self)
         self._rows: dict[Choice, tuple[QRadioButton, QLabel, QLabel]] = {}
-        for i, (kind, tip) in enumerate(_TIPS.items(), start=1):
+        for i, (kind, tip) in enumerate(TIPS.items(), start=1):
             self._add(grid, i, kind, tip)
         grid.setColumnStretch(0, 1)
         self.scale = words("", "scale")
@@ -60,7 +55,7 @@ class ModelChoice(QWidget):
         self.limit.setKeyboardTracking(False)
         self.limit.setToolTip("A pair further off than this, where the others agree, is left out")
         self.limit.valueChanged.connect(self.limited)
-        last = len(_TIPS) + 1
+        last = len(TIPS) + 1
         grid.addWidget(self.scale, last, 0, 1, 3)
         grid.addWidget(self.mirror, last + 1, 0, 1, 3)
         grid.addLayout(row(QLabel("Outlier limit"), self.limit), last + 2, 0, 1, 3)
@@ -72,9 +67,9 @@ class ModelChoice(QWidget):
             found = {str(k): c for k, c in fit.candidates.items()}.get(kind)
             fitted.setText(_um(found.fit_rmse_um) if found else "")
             held_out.setText(_um(found.loo_rmse_um) if found else "")
-            radio.setToolTip(_TIPS[kind] + (f" – {found.why_not}" if found and found.why_not else ""))
-        self._rows["auto"][0].setText(f"auto → {fit.recommended}" if fit.recommended else "auto")
-        self._rows["given"][0].setText("rough alignment" if draft.rough is not None else "given matrix")
+            radio.setToolTip(TIPS[kind] + (f" – {found.why_not}" if found and found.why_not else ""))
+        self._rows["auto"][0].setText(f"auto → {title(fit.recommended)}" if fit.recommended else "auto")
+        self._rows["given"][0].setText("rough alignment" if draft.rough is not None else LABELS["given"])
         for kind, cells in self._rows.items():
             for widget in cells[1:] if kind == "auto" else cells if kind == "given" else ():
                 widget.setVisible(kind == "given" and draft.given is not None)
@@ -88,16 +83,16 @@ class ModelChoice(QWidget):
         """Whether the model holds a scale that is `known` from something; empty: it is not."""
         self.scale.setVisible(bool(known))
         if choice in ("translation", "rigid"):
-            self.scale.setText(f"{choice}: the scale is known from {known}")
+            self.scale.setText(f"The size stays: it is known from {known}")
         else:
-            self.scale.setText(f"{choice} may change the scale, though it is known from {known}")
+            self.scale.setText(f"This model may change the size, though it is known from {known}")
 
     def radio(self, kind: Choice) -> QRadioButton:
         """The button of a model."""
         return self._rows[kind][0]
 
     def _add(self, grid: QGridLayout, i: int, kind: Choice, tip: str) -> None:
-        radio = QRadioButton("given matrix" if kind == "given" else kind)
+        radio = QRadioButton(LABELS[kind])
         radio.setToolTip(tip)
         radio.clicked.connect(lambda _=False, kind=kind: self.chosen.emit(kind))
         self._group.addButton(radio)
@@ -118,4 +113,4 @@ def _number(text: str, parent: QWidget | None = None) -> QLabel:
 
 
 def _um(value: Any) -> str:
-    return f"{value:.1f} µm" if np.isfinite(value) else "–"
+    return f"{value:.{1 if value < 100 else 0}f} µm" if np.isfinite(value) else "–"

@@ -37,13 +37,13 @@ class Judged:
 
 
 def line(verdict: Verdict) -> str:
-    """Sign, word and numbers: "● Good: median 1.9 µm, worst 4.2 µm, held out 3.1 µm"."""
+    """Sign, word and numbers: "● Good: median 1.9 µm, worst 4.2 µm, pairs left out 3.1 µm"."""
     numbers = verdict.numbers
     unlike = numbers.get("places_unlike")
     if verdict.basis != "nuclei" and unlike:  # what the pairs say of themselves would only soothe
         told = f"nuclei do not agree, at {unlike:.0f} of {numbers['places']:.0f} places"
         return f"{SIGNS[verdict.level]} {verdict.level.capitalize()}: {told}"
-    named = (("median", "median_error_um"), ("worst", "worst_seen_um"), ("held out", "loo_rmse_um"))
+    named = (("median", "median_error_um"), ("worst", "worst_seen_um"), ("pairs left out", "loo_rmse_um"))
     values = [(words, numbers.get(key)) for words, key in named]
     told = ", ".join(f"{words} {value:.1f} µm" for words, value in values if value is not None)
     alone = {"pairs": " (by the pairs alone)", "outlines": " (by outlines and pairs)"}.get(verdict.basis, "")

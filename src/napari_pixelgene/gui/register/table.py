@@ -26,7 +26,7 @@ class PairTable(QTableWidget):
 
     def __init__(self) -> None:
         super().__init__(0, 4)
-        self.setHorizontalHeaderLabels(["#", "use", "residual", "why"])
+        self.setHorizontalHeaderLabels(["#", "use", "off by", "why"])
         number = QTableWidgetItem("#")
         number.setToolTip("N goes to the next pair, Shift+N to the one before, 1 to 9 to that one")
         self.setHorizontalHeaderItem(_NUMBER, number)
@@ -76,7 +76,7 @@ class PairTable(QTableWidget):
         known = bool(np.isfinite(row.residual_um))
         residual = QTableWidgetItem(f"{row.residual_um:.1f} µm" if known else "–")
         residual.setData(_BAR, (min(1.0, row.residual_um / worst) if known else 0.0, _colour(row)))
-        residual.setToolTip("How far the pair's point lies from where the fit puts it, in µm on the H&E")
+        residual.setToolTip("How far the point lies from where the model puts it (its residual), in µm on the H&E")
         why = QTableWidgetItem(row.why)
         why.setToolTip(row.why)
         for column, item in enumerate((QTableWidgetItem(str(row.number)), use, residual, why)):
