@@ -31,6 +31,7 @@ _COMMANDS = (
     (_FLOW, "fit", "fit:fit", "Train a model on one or several sections."),
     (_FLOW, "predict", "predict:predict", "Predict gene maps over sections with a trained run."),
     (_FLOW, "evaluate", "evaluate:evaluate", "Score a model on tissue it has not seen, beside its controls."),
+    (_WHOLE, "compare", "compare:compare", "Score several models on the same held-out tissue, as a TOML file says."),
     (_WHOLE, "run", "run:run", "Do the whole flow as a TOML file says."),
     (_WHOLE, "queue", "queue:queue", "Predict a folder of slides with one run; one that fails stops no other."),
     (_WHOLE, "demo", "demo:demo", "Simulate a small slide and do the whole flow on it."),
@@ -39,6 +40,7 @@ _COMMANDS = (
     (_AROUND, "export", "export:export", "Write transcripts, cells or outlines with their places on the H&E."),
     (_AROUND, "relink", "relink:relink", "Tell a section where its files have moved to."),
     (_AROUND, "models", "models:models", "List the models and encoders, and their settings."),
+    (_AROUND, "encoders", "encoders:encoders", "List the encoders, what each needs, and what is missing here."),
     (_AROUND, "doctor", "doctor:doctor", "Tell what works on this machine, what is missing, and how to mend it."),
 )
 _IMPORTS = (

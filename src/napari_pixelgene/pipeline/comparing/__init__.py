@@ -1,0 +1,1 @@
+"""Models side by side on the same tissue: a file of choices, a cell for each, a leaderboard."""
