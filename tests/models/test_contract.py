@@ -28,6 +28,7 @@ from napari_pixelgene.store.section import SectionStore
 
 # Cheap settings where the defaults take long.
 SETTINGS: dict[str, dict[str, Any]] = {
+    "iscale": {"epochs": 2, "hidden": 16},
     "pixel2gene": {"epochs": 2, "hidden": 16},
     "histex": {"epochs": 2, "hidden": 16, "embedding": 8},
     "stpath": {**small_files(), "fine_tune": "head", "epochs": 2},
@@ -35,13 +36,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 # What is saved of a model whose latents are components and the total.
 COMPONENTS = {"components", "scale", "gene_mean", "gene_sd", "total", "unit_size", "calibration"}
+SUPERPIXELS = {
+    "recipe", "feature_mean", "feature_sd", "unit_size", "components", "scale", "gene_mean", "gene_sd", "total",
+    "calibration",
+    *(f"net.{s}.{i}.{p}" for s in ("composition", "total") for i in (0, 3, 6) for p in ("weight", "bias")),
+}  # fmt: skip
 # The names under which a run is saved: a rename would orphan every stored run.
 NAMES = {
-    "pixel2gene": {
-        "recipe", "feature_mean", "feature_sd", "unit_size", "components", "scale", "gene_mean", "gene_sd", "total",
-        "calibration",
-        *(f"net.{s}.{i}.{p}" for s in ("composition", "total") for i in (0, 3, 6) for p in ("weight", "bias")),
-    },
+    "iscale": {*SUPERPIXELS, "shift_genes", "shift_total", "shift_raw"},
+    "pixel2gene": SUPERPIXELS,
     "knn": {*COMPONENTS, "units", "feature_mean", "feature_sd", "targets", "learned", "neighbours"},
     "mean": {"log", "counts"},
     "spatial": {*COMPONENTS, "width_um", "linear", "mean", "same_as"},

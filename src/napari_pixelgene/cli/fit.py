@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -33,8 +33,8 @@ class Learned:
         of(FitSettings, "without_captures", consume_multiple=True, negative="", show_default=False),
     ] = ()
     recipe: Annotated[
-        Literal["auto", "components", "likelihood", "original"] | None,
-        Parameter(help="The recipe of the model, where it has several."),
+        str | None,
+        Parameter(help="The recipe of the model, where it has several: auto, original, … (see `pixelgene models`)."),
     ] = None
     epochs: Annotated[int | None, Parameter(help="At most so many passes over the units.")] = None
     set_: Annotated[

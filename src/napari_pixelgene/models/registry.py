@@ -10,6 +10,7 @@ from napari_pixelgene.models.base import Model
 
 _MODELS: dict[str, str] = {
     "histex": "napari_pixelgene.models.histex.model:Histex",
+    "iscale": "napari_pixelgene.models.iscale.model:Iscale",
     "knn": "napari_pixelgene.models.knn:KnnModel",
     "mean": "napari_pixelgene.models.mean:MeanModel",
     "pixel2gene": "napari_pixelgene.models.pixel2gene.model:Pixel2Gene",

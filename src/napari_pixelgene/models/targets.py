@@ -70,23 +70,46 @@ class ComponentTargets:
         }
 
 
-def component_targets(data: TrainingData, components: int, learned: BoolArray) -> ComponentTargets:
-    """Work out the targets; `learned` (members, units) are the units that a member's components are fitted on."""
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """Log composition and log total of all units about mean 0 and sd 1: `z` (units, genes), `total_z` (units,), and
+    what takes them back: `gene_mean`, `gene_sd` (genes,), `total` (mean and sd)."""
+
+    z: FloatArray
+    total_z: FloatArray
+    gene_mean: FloatArray
+    gene_sd: FloatArray
+    total: FloatArray
+
+
+def by_section(data: TrainingData) -> Standard:
+    """Every section at its own mean and sd; what takes them back is the mean over sections."""
     logs = [standardise(log1p_cp10k(s.counts, s.library)) for s in data.sections]
     z = np.concatenate([log.values for log in logs])
     gene_mean, gene_sd = (np.mean([getattr(log, k) for log in logs], axis=0) for k in ("mean", "sd"))
     totals = [np.log(np.maximum(s.library, 1.0)) for s in data.sections]
     total_z = np.concatenate([(t - t.mean()) / max(t.std(), 1e-8) for t in totals])
-    k = min(components, int(learned.sum(1).min()), z.shape[1])
-    basis = [fit_components(z[f], k) for f in learned]
-    projected = [z @ b.T for b in basis]
+    total = np.array([np.mean([t.mean() for t in totals]), np.mean([t.std() for t in totals])])
+    return Standard(z, total_z, gene_mean, gene_sd, total)
+
+
+def component_targets(
+    data: TrainingData, components: int, learned: BoolArray, standard: Standard | None = None
+) -> ComponentTargets:
+    """Work out the targets; `learned` (members, units) are the units that a member's components are fitted on, and
+    `standard` what they are components of (`by_section` when left out)."""
+    of = standard or by_section(data)
+    k = min(components, int(learned.sum(1).min()), of.z.shape[1])
+    basis = [fit_components(of.z[f], k) for f in learned]
+    projected = [of.z @ b.T for b in basis]
     squares = np.array([(p[f] ** 2).sum(1).mean() for p, f in zip(projected, learned, strict=True)])
     scale = np.sqrt(np.maximum(squares, 1e-12))
-    values = np.stack([np.column_stack([p / s, total_z]) for p, s in zip(projected, scale, strict=True)])
-    total = np.array([np.mean([t.mean() for t in totals]), np.mean([t.std() for t in totals])])
+    values = np.stack([np.column_stack([p / s, of.total_z]) for p, s in zip(projected, scale, strict=True)])
     size = np.concatenate([s.pooling.getnnz(axis=1) for s in data.sections])
     dtype = data.sections[0].features.dtype
-    return ComponentTargets(values.astype(dtype), z, np.stack(basis), scale, gene_mean, gene_sd, total, size)
+    return ComponentTargets(
+        values.astype(dtype), of.z, np.stack(basis), scale, of.gene_mean, of.gene_sd, of.total, size
+    )
 
 
 def components_log(arrays: Mapping[str, Array], latent: FloatArray, genes: IntArray, members: slice) -> FloatArray:

@@ -60,7 +60,11 @@ def fit(
     checkpoint = Checkpoint(begin_run(home, run, ready.fingerprint))
     trained = train(ready.model, ready.data, on_event, checkpoint)
     seconds = time.monotonic() - start
-    save_run(home, run, trained.fitted.arrays(), _meta(ready, settings, trained.history, seconds))
+    remarks = trained.fitted.remarks([m.name for m in ready.measured])
+    meta = _meta(ready, settings, trained.history, seconds) | {"remarks": list(remarks)}
+    save_run(home, run, trained.fitted.arrays(), meta)
+    for text in remarks:
+        on_event(Note(text, stage=TRAINING))
     inputs = {f"features/{settings.features.encoder}": features_fingerprint(home, settings.features.encoder)}
     inputs |= counts_inputs(home, ready.chosen[0].captures) | {REGION: region_hash(home)}
     provenance.record(

@@ -147,6 +147,7 @@ def training_section(
         xy_um=measured.xy_um,
         row_column=place,
         superpixel_um=measured.superpixel_um,
+        unit_um=measured.footprint.size_um,
     )
 
 

@@ -18,7 +18,7 @@ from napari_pixelgene.arithmetic.targets import calibration
 from napari_pixelgene.elements.scores import CHANCE, HELD_OUT_R
 from napari_pixelgene.models.base import Plan, Scores, View
 from napari_pixelgene.models.heads import LEAST_JUDGES, Perceptron, mean_and_permuted, of_members
-from napari_pixelgene.models.targets import component_targets
+from napari_pixelgene.models.targets import Standard, component_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,9 +105,11 @@ class ComponentsPlan(Plan):
         }
 
 
-def plan_components(data: TrainingData, units: UnitFeatures, components: int) -> ComponentsPlan:
-    """Work out the targets."""
-    learned = component_targets(data, components, data.fit)
+def plan_components(
+    data: TrainingData, units: UnitFeatures, components: int, standard: Standard | None = None
+) -> ComponentsPlan:
+    """Work out the targets, of what `standard` says the composition and the total are."""
+    learned = component_targets(data, components, data.fit, standard)
     return ComponentsPlan(
         units, learned.values, learned.z, learned.components, learned.scale, learned.gene_mean, learned.gene_sd,
         learned.total, float(units.size.mean()), data.fit, data.stop,

@@ -47,6 +47,16 @@ class ProgrammeNet(nn.Module):
         return torch.cat([self.mix(latent[..., :-1]), latent[..., -1:]], dim=-1)  # (…, genes + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """What differs between sections before the histology speaks: `section` (units,) is the section of each unit,
+    `total` (sections,) and `logits` (sections, genes + 1) are added to the network's."""
+
+    section: IntArray
+    total: FloatArray
+    logits: FloatArray
+
+
 @dataclass(slots=True)
 class LikelihoodPlan(Plan):
     """Counts stay sparse; a batch makes its rows dense."""
@@ -59,6 +69,7 @@ class LikelihoodPlan(Plan):
     base_total: float  # log of the mean count in one superpixel
     base_logits: FloatArray  # (genes + 1,) log of the mean composition
     blocks: sparse.csr_matrix  # (blocks, units) squares that pool bins for the running score
+    offsets: Offsets | None = None
 
     @property
     def members(self) -> int:  # type: ignore[override]
@@ -83,9 +94,18 @@ class LikelihoodPlan(Plan):
         return {
             "counts": torch.from_numpy(rows).to(features),
             "size": torch.from_numpy(self.units.size[units]).to(features),
-            "base_total": torch.tensor(self.base_total).to(features),
-            "base_logits": torch.from_numpy(self.base_logits).to(features),
+            **self._bases(units, features),
         }
+
+    def _bases(self, units: IntArray, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Total and logits that the network departs from: the same for all units, or each section's own."""
+        if self.offsets is None:
+            total, logits = torch.tensor(self.base_total), torch.from_numpy(self.base_logits)
+        else:
+            of = self.offsets.section[units]
+            total = torch.from_numpy(self.base_total + self.offsets.total[of])[:, None, None]
+            logits = torch.from_numpy(self.base_logits + self.offsets.logits[of])[:, None]
+        return {"base_total": total.to(features), "base_logits": logits.to(features)}
 
     def own_of(self, units: IntArray) -> dict[str, torch.Tensor]:
         """Nothing of a member's own."""
@@ -188,17 +208,20 @@ def likelihood_log_rates(arrays: Mapping[str, Array], latent: FloatArray) -> tup
     return logits, np.log(np.exp(latent[..., -1] + arrays["base_total"][:, None]).mean(0))
 
 
-def calibrated_totals(latents: Iterable[FloatArray], data: TrainingData) -> FloatArray:
+def calibrated_totals(
+    latents: Iterable[FloatArray], data: TrainingData, totals: FloatArray | None = None
+) -> FloatArray:
     """(members,) `base_total` that makes the counts each member expects of its own units those it was shown.
 
     Without dropout the network varies less than it did while it learned, and so the mean of the exponential
-    is too small. `latents` (members, superpixels, latent), one a section.
+    is too small. `latents` (members, superpixels, latent), one a section; `totals` (sections,) are added to them.
     """
     expected, observed = np.zeros(data.members), np.zeros(data.members)
     learned = np.split(data.fit | data.stop, np.cumsum([len(s) for s in data.sections])[:-1], axis=1)
-    for section, latent, mine in zip(data.sections, latents, learned, strict=True):
+    more = np.zeros(len(data.sections)) if totals is None else totals
+    for section, latent, mine, own in zip(data.sections, latents, learned, more, strict=True):
         cover = section.pooling > 0
-        expected += (mine.T * (cover @ np.exp(latent[..., -1].astype(np.float64)).T)).sum(0)
+        expected += (mine.T * (cover @ np.exp(latent[..., -1].astype(np.float64) + own).T)).sum(0)
         observed += mine @ section.library
     out: FloatArray = np.log(np.maximum(observed, 1.0) / expected)
     return out

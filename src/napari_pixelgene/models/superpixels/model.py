@@ -55,7 +55,11 @@ class SuperpixelModel(TorchModel):
         units = rng.permutation(plan.fit.shape[1])[: self.settings.units_per_epoch]
         size = plan.batch_units(self.settings)
         for start in range(0, len(units), size):
-            yield _batch(plan, units[start : start + size], self.settings.superpixels_per_unit, rng, plan.fit)
+            yield _batch(plan, units[start : start + size], self.samples(plan), rng, plan.fit)
+
+    def samples(self, plan: RecipePlan) -> int:
+        """Superpixels of a unit in one step."""
+        return int(self.settings.superpixels_per_unit)
 
     def stop_batches(self, plan: RecipePlan) -> Iterator[Batch]:
         """See `TorchModel.stop_batches`: every member is asked about its own stop units only."""
@@ -102,7 +106,8 @@ class SuperpixelModel(TorchModel):
             arrays["calibration"] = components.calibrated(fitted, plan, data)
         else:
             latents = (fitted.latent(View(s.features), data.device) for s in data.sections)
-            arrays["base_total"] = likelihood.calibrated_totals(latents, data)
+            totals = None if plan.offsets is None else plan.offsets.total
+            arrays["base_total"] = likelihood.calibrated_totals(latents, data, totals)
         return self.fitted(arrays, self.settings, data.genes)
 
 
