@@ -91,7 +91,8 @@ def score_section(
         reason = dict.fromkeys(("total_only", "nuclear", "position"), "controls are fitted on pooled squares")
         small = _both(scored, predicted, {}, reason, quick)
         pooled, pooled_prediction = pool(scored, predicted, block_um)
-        training = None if training is None else [pool(t, None, block_um)[0] for t in training]
+        # Spots that were learned from hold enough counts as they are.
+        training = None if training is None else [pool(t, None, block_um)[0] if t.pitch_um else t for t in training]
     maps, reasons = control_maps(pooled, training)
     log, counts = _both(pooled, pooled_prediction, maps, reasons, settings)
     totals = np.asarray(scored.counts.sum(0), dtype=np.float64).ravel()
