@@ -32,7 +32,7 @@ class KeptCamera(_Kept):
 
 
 class KeptView(_Kept):
-    """One section's view; `layers` by what they show (`layer_key`)."""
+    """One section's view; `layers` by what they show (`layer_key`), `contrasts` by capture and channel."""
 
     run: str = ""
     gene: str = ""
@@ -43,6 +43,7 @@ class KeptView(_Kept):
     colormap: str = Look().colormap
     linked: bool = True
     measured: bool = False
+    contrasts: dict[str, Pair] = Field(default_factory=dict)
     layers: dict[str, KeptLayer] = Field(default_factory=dict)
     camera: KeptCamera | None = None
 

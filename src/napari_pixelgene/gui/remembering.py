@@ -17,7 +17,7 @@ from napari_pixelgene.gui.camera import centre_at, centre_of
 from napari_pixelgene.gui.genes.browser import Browser, browser_of
 from napari_pixelgene.gui.genes.looks import COLORMAPS
 from napari_pixelgene.gui.kept_view import KeptCamera, KeptLayer, KeptView, layer_key, view_from
-from napari_pixelgene.gui.layers import KEY
+from napari_pixelgene.gui.layers import KEY, percentile_limits
 from napari_pixelgene.gui.session import Session
 from napari_pixelgene.store.view import read_view, write_view
 
@@ -69,6 +69,7 @@ class Memory(QObject):
             return
         found = read_view(store)
         view = view_from(found)
+        self._session.contrasts.take(view.contrasts if view is not None else {})
         if view is not None:
             restore_genes(self._browser, view)
             self._waiting = dict(view.layers)
@@ -99,6 +100,7 @@ class Memory(QObject):
         session.closing.connect(self._closing)
         self._browser.changed.connect(self._touched)
         self._browser.pinned.connect(self._touched)
+        session.contrasts.changed.connect(self._touched)
         self._camera.events.connect(self._touched)
         layers.events.inserted.connect(self._inserted)
         layers.events.removing.connect(self._removing)
@@ -147,9 +149,13 @@ class Memory(QObject):
             layer.events.opacity.connect(self._touched)
 
     def _restore_layer(self, layer: Any) -> None:
-        kept = self._waiting.pop(layer_key(layer.metadata.get(KEY, {})), None)
+        says = layer.metadata.get(KEY, {})
+        kept = self._waiting.pop(layer_key(says), None)
         if kept is not None:
             layer.visible, layer.opacity = kept.visible, kept.opacity
+            if f"{says.get('capture')}/{says.get('channel')}" in self._session.contrasts.kept() and not layer.rgb:
+                percent = self._session.contrasts.of(says["capture"], says["channel"])
+                layer.contrast_limits = percentile_limits(np.asarray(layer.data[-1]), percent)
 
 
 def kept_view(session: Session, browser: Browser, camera: Any) -> KeptView:
@@ -169,6 +175,7 @@ def kept_view(session: Session, browser: Browser, camera: Any) -> KeptView:
         by_hand=browser.by_hand,
         colormap=look.colormap,
         linked=look.linked,
+        contrasts=session.contrasts.kept(),
         measured=browser.wants_measured,
         layers=kept,
         camera=KeptCamera(centre_um=(y_um, x_um), zoom=float(camera.zoom)),

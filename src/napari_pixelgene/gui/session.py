@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from psygnal import Signal
 
 from napari_pixelgene.errors import PixelGeneError, StoreError
+from napari_pixelgene.gui.contrasts import Contrasts
 from napari_pixelgene.gui.layers import KEY, LayerData
 from napari_pixelgene.gui.recent import remember
 from napari_pixelgene.progress import Event, Note
@@ -53,6 +54,7 @@ class Session:
         self.why_read_only = ""
         self.docks_listen = False  # whether `asked` is answered by this viewer's docks
         self.browser: Browser | None = None  # which gene is shown (`genes.browser.browser_of`)
+        self.contrasts = Contrasts()
         self.memory: Memory | None = None  # how the section is left, kept in it (`remembering`)
         viewer.layers.events.inserted.connect(self._inserted)
 

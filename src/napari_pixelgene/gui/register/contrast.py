@@ -1,37 +1,15 @@
-"""From which percentile to which a channel's grey reaches: two numbers, remembered for each channel."""
+"""From which percentile to which a channel's grey reaches: two numbers in a row."""
 
 from __future__ import annotations
 
-import numpy as np
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QSizePolicy, QWidget
 
-from napari_pixelgene.elements.image import Image
+from napari_pixelgene.gui.contrasts import Percent
 from napari_pixelgene.gui.dock import allow, row
-from napari_pixelgene.gui.layers import PERCENTILES, percentile_limits
 
-Percent = tuple[float, float]
 _OWN_COLOURS = "This picture has its own colours"
-
-
-class Contrasts:
-    """The percentiles of each channel of each capture, as a person left them."""
-
-    def __init__(self) -> None:
-        self._percent: dict[tuple[str, str], Percent] = {}
-
-    def of(self, capture: str, image: Image) -> Percent:
-        """The percentiles of a channel."""
-        return self._percent.get((capture, image.name), PERCENTILES)
-
-    def keep(self, capture: str, image: Image, percent: Percent) -> None:
-        """Remember them."""
-        self._percent[capture, image.name] = percent
-
-    def limits(self, capture: str, image: Image) -> tuple[float, float]:
-        """The display limits they give, by the pixels of the coarsest level."""
-        return percentile_limits(np.asarray(image.levels[-1]), self.of(capture, image))
 
 
 class ContrastRow(QWidget):

@@ -18,7 +18,6 @@ from napari_pixelgene.gui import workers
 from napari_pixelgene.gui.dock import Dock, button, words
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.register.blending import Blending
-from napari_pixelgene.gui.register.contrast import Contrasts
 from napari_pixelgene.gui.register.controls import Controls
 from napari_pixelgene.gui.register.editing import Editor
 from napari_pixelgene.gui.register.helping import Helping
@@ -52,7 +51,7 @@ class RegisterDock(Dock):
         say = partial(setattr, self.session.viewer, "status")  # napari's own line
         self.editor = Editor(self.redraw, lambda index: self.views.look_at(index), say)
         self.transfer = Transfer(self)
-        self.contrasts = Contrasts()
+        self.contrasts = self.session.contrasts
         self.overlay = Overlay(self.session, self.contrasts)
         self.blending, self.looking = Blending(self), Looking(self)
         self.helping, self.judging = Helping(self), Judging(self)
@@ -71,6 +70,7 @@ class RegisterDock(Dock):
         self._save_soon.setSingleShot(True)
         self._pulse = self._timer(_PULSE_MS, self.views.pulse)
         on(self.session.closing, self._leave, self)
+        on(self.contrasts.changed, self.looking.show_contrast, self)
         drawn = [each.leave for each in self.looking.lines] + [each.leave for each in self.helping.begin()]
         self.destroyed.connect(farewell(self.keys.free, self.views.leave, *drawn))
         self.refresh()

@@ -70,7 +70,8 @@ class Looking:
         dock = self.dock
         assert dock.work is not None
         image = dock.work.moving.channels[channel]
-        dock.controls.contrast.show_percent(dock.contrasts.of(dock.work.moving.capture, image), image.is_rgb)
+        percent = dock.contrasts.of(dock.work.moving.capture, image.name)
+        dock.controls.contrast.show_percent(percent, image.is_rgb)
         dock.controls.turns.show_turn(dock.views.turns["moving"])
 
     def percent(self) -> None:
@@ -78,8 +79,14 @@ class Looking:
         dock = self.dock
         if dock.work is not None:
             image = dock.work.moving.channels[dock.overlay.channel]
-            dock.contrasts.keep(dock.work.moving.capture, image, dock.controls.contrast.percent())
-            dock.views.show_contrast(image)
+            dock.contrasts.keep(dock.work.moving.capture, image.name, dock.controls.contrast.percent())
+
+    def show_contrast(self) -> None:
+        """The percentiles that the shown channel has now, in both canvases and in their boxes."""
+        dock = self.dock
+        if dock.work is not None:
+            self.show_channel(dock.overlay.channel)
+            dock.views.show_contrast(dock.work.moving.channels[dock.overlay.channel])
             dock.overlay.show_contrast()
 
     # Compared

@@ -8,8 +8,8 @@ from napari.utils import Colormap
 
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.image import Image
+from napari_pixelgene.gui.contrasts import Contrasts
 from napari_pixelgene.gui.layers import KEY, RGB_OPACITY, morphology_layer
-from napari_pixelgene.gui.register.contrast import Contrasts
 from napari_pixelgene.gui.register.work import Work
 from napari_pixelgene.gui.session import Session
 from napari_pixelgene.stages.comparing import Everywhere, Mask, masked

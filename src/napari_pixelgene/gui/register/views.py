@@ -13,7 +13,7 @@ from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.gui.camera import centre_at, centre_of, face
 from napari_pixelgene.gui.canvas import Canvas
-from napari_pixelgene.gui.register.contrast import Contrasts
+from napari_pixelgene.gui.contrasts import Contrasts
 from napari_pixelgene.gui.register.link import Link, Way
 from napari_pixelgene.gui.register.marks import Marks, seen
 from napari_pixelgene.gui.register.pairs import Point, Side
