@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_fails_when_the_main_job_cannot_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def examined(on_event: object) -> list[Finding]:
+    def examined(on_event: object, weights: bool = False) -> list[Finding]:
         return [Finding("torch", "broken", "it is gone", "fetch it", True), Finding("GPU", "missing", "none")]
 
     import napari_pixelgene.cli.doctor as command
@@ -66,7 +67,7 @@ def test_the_command_fails_when_the_main_job_cannot_run(
     assert "BROKEN   torch: it is gone" in said and "fetch it" in said and "cannot run" in said
     assert main(["doctor", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["able"] is False
-    monkeypatch.setattr(command, "examine", lambda on_event: examined(on_event)[1:])
+    monkeypatch.setattr(command, "examine", lambda on_event, weights: examined(on_event)[1:])
     assert main(["doctor"]) == 0
 
 
@@ -82,3 +83,31 @@ def test_qt_is_asked_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
         doctor, "_WINDOW", "import os, sys; sys.stderr.write('no plugin\\n'); sys.stderr.flush(); os.abort()"
     )
     assert doctor._try_window(None) == "Qt fails: no plugin"
+
+
+def test_a_torchvision_of_another_torch_is_said_cleanly(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "RuntimeError: operator torchvision::nms does not exist"
+    monkeypatch.setattr(doctor, "_fault", lambda name, specifier: (name, why) if name == "timm" else None)
+    (found,) = (f for f in doctor.extras() if f.name == "encoders")
+    assert found.state == "missing" and "was built for another torch" in found.said and "nms" not in found.said
+    assert found.mend.startswith("pip install --force-reinstall --no-deps torchvision==")
+
+
+def test_weights_are_opened_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from napari_pixelgene.encoders import registry, weights
+    from tiny_vits import TinyUni, write_weights
+
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *a, **k: tmp_path)
+    monkeypatch.setattr(weights, "_in_hub_cache", lambda file: None)
+    monkeypatch.setattr(registry, "_ENCODERS", {"uni": "tiny_vits:TinyUni", "hipt": registry._ENCODERS["hipt"]})
+    files = write_weights(TinyUni(), tmp_path / "weights")
+    uni, hipt = doctor.weights_fit()
+    assert (uni.state, hipt.state) == ("works", "missing") and str(files["weights"]) in uni.said
+    assert "CC-BY-NC-ND" in uni.said and "Commons Clause" in hipt.said and "HIPT_4K/Checkpoints" in hipt.mend
+    save_file({"cls_token": torch.ones(1, 1, 24)}, files["weights"])
+    broken, _ = doctor.weights_fit()
+    assert broken.state == "broken" and "lacks 'pos_embed'" in broken.said and not broken.essential
+    assert [f.name for f in doctor.encoders()] == ["encoder uni", "weights"]

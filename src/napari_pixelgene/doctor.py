@@ -56,11 +56,13 @@ class Finding:
         return asdict(self)
 
 
-def examine(on_event: OnEvent = silent) -> list[Finding]:
-    """All findings, essential ones first."""
+def examine(on_event: OnEvent = silent, weights: bool = False) -> list[Finding]:
+    """All findings, essential ones first. With `weights` also every encoder's files, opened and held against it."""
     checks: list[Callable[[], Finding | Iterator[Finding]]] = [
         python, packages, torch_works, store_works, images_work, disk, gpu, encoders, extras, window
     ]  # fmt: skip
+    if weights:
+        checks.append(weights_fit)
     found: list[Finding] = []
     for check in track(checks, "doctor", on_event):
         result = check()
@@ -100,7 +102,10 @@ def extras() -> Iterator[Finding]:
             said = "; ".join(f"{name}: {why}" for name, why in faults)
             mend = f'pip install "{DISTRIBUTION}[{extra}]"'
             if "torchvision" in said:
-                mend = "Install the torchvision that was built with this torch: see pytorch.org."
+                from napari_pixelgene.encoders.named import torchvision_mismatch
+
+                said, mend = torchvision_mismatch(RuntimeError(said))
+                state, said = "missing", f"{said} Only encoders named timm: and hub: need it."
             yield Finding(extra, state, said, mend)
 
 
@@ -177,24 +182,45 @@ def gpu() -> Finding:
 
 
 def encoders() -> Iterator[Finding]:
-    """Which histology networks are ready, weights included?"""
-    from napari_pixelgene.errors import PixelGeneError
-
+    """Which histology networks are ready?"""
     try:
-        from napari_pixelgene.encoders.registry import available_encoders, get_encoder
+        from napari_pixelgene.encoders.registry import available_encoders, encoder_status
+
+        found = [encoder_status(name) for name in available_encoders()]
     except _BREAKAGES as error:
         yield Finding("encoders", "broken", _why(error), "Mend the packages above first.", True)
         return
+    for status in found:
+        if status.state == "ready":
+            essential = status.name == "stain_texture"
+            yield Finding(f"encoder {status.name}", "works", "ready", essential=essential)
+    lacking = [status.name for status in found if status.state != "ready"]
+    if lacking:
+        said = f"not on this machine for {', '.join(lacking)}"
+        yield Finding("weights", "missing", said, "How to get them: pixelgene encoders.")
+
+
+def weights_fit() -> Iterator[Finding]:
+    """Which encoders' weights are here, and are what they should be?"""
+    from napari_pixelgene.encoders.registry import available_encoders, encoder_status, get_encoder
+    from napari_pixelgene.encoders.weights import locate_all, require_all
+    from napari_pixelgene.errors import InputError
+
     for name in available_encoders():
-        essential = name == "stain_texture"
+        encoder, status = get_encoder(name), encoder_status(name)
+        if not encoder.weights:
+            continue
+        if status.state != "ready":
+            yield Finding(f"weights of {name}", "missing", f"{status.why} Licence: {encoder.license}.", status.mend)
+            continue
+        files = require_all(encoder, locate_all(encoder))
         try:
-            get_encoder(name)
-        except PixelGeneError as error:
-            yield Finding(f"encoder {name}", "missing", error.problem, error.mend, essential)
-        except _BREAKAGES as error:
-            yield Finding(f"encoder {name}", "broken", _why(error), "Mend the packages above first.", essential)
+            encoder.check(files)
+        except InputError as error:
+            yield Finding(f"weights of {name}", "broken", error.problem, error.mend)
         else:
-            yield Finding(f"encoder {name}", "works", "ready", essential=essential)
+            places = ", ".join(map(str, files.values()))
+            yield Finding(f"weights of {name}", "works", f"{places} fits. Licence: {encoder.license}.")
 
 
 def window() -> Finding:

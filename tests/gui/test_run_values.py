@@ -122,3 +122,24 @@ def test_a_queue_tells_slides_above_the_stages_of_the_present_one() -> None:
     assert "a.tif is done (1 of 3)" in story.log
     story.take([Progress("queue", 3, 3, "c.tif")])
     assert [(line.words, line.percent) for line in story.stages()] == [("Slide 3 of 3", 100)]
+
+
+def test_an_encoder_without_its_weights_is_offered_with_the_reason(qtbot, tmp_path: Path, monkeypatch) -> None:
+    from qtpy.QtCore import Qt
+
+    from napari_pixelgene.encoders import weights
+    from napari_pixelgene.gui.run.engine import _encoder
+    from napari_pixelgene.gui.run.options_box import _combo
+
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *a, **k: tmp_path)
+    monkeypatch.setattr(weights, "_in_hub_cache", lambda file: None)
+    there, lacking = _encoder("stain_texture"), _encoder("gigapath")
+    assert not there.why_not and not there.lacks
+    assert lacking.lacks == "needs weights" and "1536 numbers" in lacking.title
+    assert "prov-gigapath" in lacking.why_not and str(tmp_path / "weights" / "gigapath") in lacking.why_not
+    assert "--" not in lacking.why_not.replace(str(tmp_path), "")
+    box = _combo((there, lacking))
+    qtbot.addWidget(box)
+    assert [box.itemText(i) for i in range(2)] == ["stain_texture", "gigapath (needs weights)"]
+    assert [box.model().item(i).isEnabled() for i in range(2)] == [True, False]
+    assert box.itemData(1, Qt.ItemDataRole.ToolTipRole) == lacking.why_not and box.itemData(1) == "gigapath"

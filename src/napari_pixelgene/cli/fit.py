@@ -22,6 +22,8 @@ class Learned:
 
     model: Annotated[str, of(FitSettings, "model")] = default(FitSettings, "model")
     encoder: Annotated[str, of(FeatureSettings, "encoder")] = default(FeatureSettings, "encoder")
+    weights: Annotated[Path | None, of(FeatureSettings, "weights")] = None
+    download: Annotated[bool, of(FeatureSettings, "download", negative="")] = default(FeatureSettings, "download")
     genes: Annotated[str, of(FitSettings, "genes")] = default(FitSettings, "genes")
     captures: Annotated[
         tuple[str, ...],
@@ -55,7 +57,9 @@ class Learned:
             {
                 "model": self.model,
                 "model_settings": {**given(recipe=self.recipe, epochs=self.epochs), **pairs(self.set_)},
-                "features": FeatureSettings.make({"encoder": self.encoder}),
+                "features": FeatureSettings.make(
+                    {"encoder": self.encoder, "weights": self.weights, "download": self.download}
+                ),
                 "genes": self.genes,
                 "captures": self.captures,
                 "without_captures": self.without_captures,

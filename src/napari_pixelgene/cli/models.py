@@ -8,8 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from napari_pixelgene.cli.options import Listener
-from napari_pixelgene.encoders.registry import available_encoders, get_encoder
-from napari_pixelgene.errors import MissingDependency
+from napari_pixelgene.encoders.registry import available_encoders, encoder_status, get_encoder
 from napari_pixelgene.models.registry import available_models, model_class
 from napari_pixelgene.settings import Section
 
@@ -37,12 +36,13 @@ def model_card(name: str) -> dict[str, Any]:
 
 
 def encoder_card(name: str) -> dict[str, Any]:
-    """An encoder: its licence and the pixel size it was made for; what it lacks, where a package is missing."""
-    try:
-        found = get_encoder(name)
-    except MissingDependency as error:
-        return {"name": name, "available": False, "why": str(error)}
-    return {"name": name, "available": True, "license": found.license, "mpp": found.mpp}
+    """An encoder: its licence and the pixel size it was made for; what it lacks here. More: `pixelgene encoders`."""
+    status = encoder_status(name)
+    if status.state == "package":
+        return {"name": name, "available": False, "why": f"{status.why} {status.mend}"}
+    found = get_encoder(name)
+    card = {"name": name, "available": status.state == "ready", "license": found.license, "mpp": found.mpp}
+    return card if card["available"] else card | {"why": status.why}
 
 
 def settings_card(section: type[Section]) -> list[dict[str, Any]]:

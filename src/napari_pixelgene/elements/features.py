@@ -1,4 +1,4 @@
-"""Features: what an encoder says of every superpixel of a slide."""
+"""Features: what an encoder says of every superpixel of a slide, or of the squares around points."""
 
 from __future__ import annotations
 
@@ -37,3 +37,13 @@ class Features:
         sd = np.where(self.sd > 1e-8, self.sd, 1.0)
         z = (self.raw(rows, columns) - self.mean.astype(np.float32)) / sd.astype(np.float32)
         return np.clip(z, -CLIP_SD, CLIP_SD)
+
+
+@dataclass(frozen=True, slots=True)
+class PointFeatures:
+    """Vectors (n, channels) float32 of the squares around points (n, 2) (x, y) in H&E µm; NaN where a point lies off
+    the slide."""
+
+    xy_um: FloatArray
+    vectors: FloatArray
+    encoder: str

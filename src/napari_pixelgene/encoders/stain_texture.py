@@ -10,7 +10,7 @@ other than 0.5 µm they cover other distances.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from skimage.filters import threshold_otsu
 
 from napari_pixelgene.encoders.base import Encoder, State
+from napari_pixelgene.encoders.windows import extend_edges
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import Array
@@ -54,10 +55,10 @@ _STATISTICS = (
 class StainTexture(Encoder):
     """The encoder that needs nothing: 29 channels × 3 windows = 87."""
 
-    name: ClassVar[str] = "stain_texture"
-    license: ClassVar[str] = "BSD-3-Clause"
-    tile_px: ClassVar[int] = 1024
-    halo_px: ClassVar[int] = (max(WINDOWS) // 2 + 1) * _SIDE  # one superpixel more: gradients need a neighbour
+    name = "stain_texture"
+    license = "BSD-3-Clause"
+    tile_px = 1024
+    halo_px = (max(WINDOWS) // 2 + 1) * _SIDE  # one superpixel more: gradients need a neighbour
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -78,7 +79,9 @@ class StainTexture(Encoder):
         return {"nuclear_threshold": np.array([threshold], dtype=np.float32)}
 
     @torch.inference_mode()
-    def encode(self, rgb: torch.Tensor, inside: torch.Tensor, state: State) -> torch.Tensor:
+    def encode(
+        self, rgb: torch.Tensor, inside: torch.Tensor, state: State, wanted: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """See `Encoder.encode`; one tile at a time keeps the memory of a batch that of a tile."""
         threshold = float(np.asarray(state["nuclear_threshold"]).ravel()[0])
         margin = self.halo_px // _SIDE
@@ -86,21 +89,11 @@ class StainTexture(Encoder):
 
 
 def _encode_tile(rgb: torch.Tensor, inside: torch.Tensor, threshold: float, margin: int) -> torch.Tensor:
-    sums = _superpixel_sums(_extend_edges(rgb, inside), inside, threshold)  # (rows, columns, sums), halo included
+    sums = _superpixel_sums(extend_edges(rgb, inside), inside, threshold)  # (rows, columns, sums), halo included
     reach = max(WINDOWS) // 2
     cut = margin - reach
     sums = sums[cut : sums.shape[0] - cut, cut : sums.shape[1] - cut]
     return torch.cat([_statistics(_window_sums(sums, w, reach)) for w in WINDOWS], dim=-1)
-
-
-def _extend_edges(rgb: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Repeat the slide's outermost pixels past its edge, so that no gradient is seen there."""
-    if bool(inside.all()):
-        return rgb
-    rows, columns = torch.where(inside.any(1))[0], torch.where(inside.any(0))[0]
-    r = torch.arange(rgb.shape[0], device=rgb.device).clamp(int(rows[0]), int(rows[-1]))
-    c = torch.arange(rgb.shape[1], device=rgb.device).clamp(int(columns[0]), int(columns[-1]))
-    return rgb[r][:, c]
 
 
 def _haematoxylin(rgb: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from napari_pixelgene.encoders.registry import get_encoder
 from napari_pixelgene.errors import InputError, SettingsError
 from napari_pixelgene.models.base import Context, Model, TrainingData
 from napari_pixelgene.models.registry import get_model
+from napari_pixelgene.pipeline.encoding import require_ready
 from napari_pixelgene.pipeline.beforehand import require_genes, require_same_squares, superpixel_um
 from napari_pixelgene.pipeline.choosing import Chosen, choose_captures
 from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, region_hash
@@ -135,6 +136,7 @@ def prepare_fit(
         tell_distrusted(store, TRAINING, on_event)
     model = get_model(settings.model, settings.model_settings)  # a wrong setting is told before hours are spent
     check_needs(model)
+    require_ready(stores, settings.features)
     device = choose_device(settings.device)
     measured = [within_region(measured_units(c.store, n, on_event), on_event) for c in chosen for n in c.captures]
     reach = _reach_um(settings, measured, model.needs)
@@ -331,7 +333,7 @@ def _joined(plans: Sequence[MemberPlan]) -> MemberPlan:
 def _fingerprint(
     chosen: Sequence[Chosen], settings: FitSettings, genes: GeneTable, kind: str, apart: Sequence[Measured]
 ) -> str:
-    values = settings.model_dump()
+    values = settings.model_dump() | {"features": settings.features.chosen()}
     for name in ("device", "captures", "without_captures"):  # another device makes the same run
         values.pop(name)
     inputs: dict[str, str] = {"kind": kind, "genes": ",".join(genes.symbols)}

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pixelgene.elements.tissue import Tissue
-from napari_pixelgene.encoders.registry import get_encoder
+from napari_pixelgene.encoders.base import ContextEncoder
 from napari_pixelgene.errors import SettingsError
+from napari_pixelgene.pipeline.encoding import encoder_of, require_weights, weights_inputs
 from napari_pixelgene.pipeline.slide import (
     grid_of,
     is_on_slide,
@@ -29,6 +30,7 @@ from napari_pixelgene.stages.binning import bin_transcripts
 from napari_pixelgene.stages.features import (
     FeatureSettings,
     encode_tiles,
+    look_around,
     prepare,
     tile_side,
     tissue_statistics,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import BoolArray
     from napari_pixelgene.elements.bins import Bins
     from napari_pixelgene.elements.features import Features
+    from napari_pixelgene.encoders.base import Encoder
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
@@ -97,16 +100,21 @@ def ensure_tissue(
 def ensure_features(
     store: SectionStore, settings: FeatureSettings | None = None, on_event: OnEvent = silent, device: str = "cpu"
 ) -> Features:
-    """The features of an encoder over the section's tissue; a killed run continues."""
+    """The features of an encoder over the section's tissue; a killed run continues.
+
+    Raises MissingDependency where its weights are neither here nor allowed to be fetched.
+    """
     settings = settings or FeatureSettings()
-    encoder = get_encoder(settings.encoder)
+    encoder = encoder_of(settings)
     tissue = ensure_tissue(store, on_event=on_event)
-    inputs = {SLIDE: slide_hash(store), MASK: tissue_hash(store)}
-    fingerprint = provenance.fingerprint(settings, inputs)
-    key = f"{FEATURES}/{encoder.name}"
-    if provenance.fresh(store, key, fingerprint) and store.find(FEATURES, encoder.name) is not None:
+    key, chosen = f"{FEATURES}/{encoder.name}", settings.chosen(encoder.has_windows)
+    inputs = _features_inputs(store, key, encoder, settings)
+    if provenance.fresh(store, key, provenance.fingerprint(chosen, inputs)) and encoder.name in store.encoders():
         return read_features(store, encoder.name)
     start = time.monotonic()
+    files = require_weights(encoder, settings)
+    inputs = _features_inputs(store, key, encoder, settings)  # what was fetched is here by now
+    fingerprint = provenance.fingerprint(chosen, inputs)
     image = open_slide(store)
     grid = grid_of(store, image)
     if encoder.mpp is not None and abs(encoder.mpp - grid.work_mpp) > 1e-6:
@@ -115,13 +123,22 @@ def ensure_features(
             "Import the section with that --work-mpp.",
         )
     warn_if_coarse(image, on_event)
+    encoder.load(files, device)
     state = prepare(image, grid, tissue, encoder, settings)
     side = tile_side(encoder, grid)
     writer = begin_features(store, encoder.name, grid, encoder.channels, encoder.dtype, side, fingerprint)
     encode_tiles(image, grid, tissue, encoder, state, writer, on_event, device)
+    if isinstance(encoder, ContextEncoder):
+        look_around(grid, tissue, encoder, writer, on_event, device)
     writer.finish(*tissue_statistics(writer.array, tissue, side), state)
-    provenance.record(store, key, fingerprint, settings, inputs, time.monotonic() - start, provenance.versions("torch"))
+    seconds = time.monotonic() - start
+    provenance.record(store, key, fingerprint, chosen, inputs, seconds, provenance.versions("torch", "timm"))
     return read_features(store, encoder.name)
+
+
+def _features_inputs(store: SectionStore, key: str, encoder: Encoder, settings: FeatureSettings) -> dict[str, str]:
+    here = {SLIDE: slide_hash(store), MASK: tissue_hash(store)}
+    return here | weights_inputs(store, key, encoder, settings)
 
 
 def ensure_bins(store: SectionStore, capture: StoredCapture, on_event: OnEvent = silent) -> Bins:

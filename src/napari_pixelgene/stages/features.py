@@ -1,26 +1,31 @@
-"""Features of every superpixel: an encoder over the slide, tile by tile, with halos.
+"""Features of every superpixel: an encoder over the slide, tile by tile, with halos; and vectors of points.
 
 Tiles without tissue are skipped. A finished tile is written and marked before the next one, so that a
-killed run continues; reading the next tile overlaps with encoding this one.
+killed run continues; reading the next tile overlaps with encoding this one. An encoder that looks twice
+(`ContextEncoder`) sees every tile first, then what the tiles around each were summed up to; pixels are read once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from pydantic import Field
 
 from napari_pixelgene.arithmetic.resampling import work_pixels
 from napari_pixelgene.arithmetic.tiles import Span, Tile, tiles
+from napari_pixelgene.elements.grid import SUPERPIXEL_PX
+from napari_pixelgene.encoders.base import ContextEncoder, Tokens
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent
 from napari_pixelgene.settings import Section
 
 if TYPE_CHECKING:
-    from napari_pixelgene.elements.arrays import Array, FloatArray, LazyArray
+    from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, LazyArray
     from napari_pixelgene.elements.grid import Grid
     from napari_pixelgene.elements.image import Image
     from napari_pixelgene.elements.tissue import Tissue
@@ -32,11 +37,33 @@ _COARSE_MPP = 1.0
 
 
 class FeatureSettings(Section):
-    """Which encoder, and how it prepares itself."""
+    """Which encoder, its weights, and how it looks."""
 
-    encoder: str = Field("stain_texture", description="The histology network, by name (see `pixelgene models`).")
+    encoder: str = Field(
+        "stain_texture",
+        description="The histology network, by name: see `pixelgene encoders`; also timm:NAME and hub:ORG/NAME.",
+    )
+    weights: Path | None = Field(
+        None,
+        description="File or folder of the encoder's weights; left out, they are looked for in the folder of weights.",
+    )
+    download: bool = Field(
+        False, description="Fetch weights that are not here from the hub, as whoever is logged in there."
+    )
+    shifts: Literal[1, 2, 4] = Field(
+        2,
+        description="So many windows of a network see a place along each axis, and are averaged; 1 is four times as "
+        "quick as 2, and leaves seams.",
+    )
+    batch: int = Field(16, ge=1, description="Windows in one pass of the network; fewer take less memory.")
     patches: int = Field(64, ge=1, description="Places on the tissue an encoder sees before the first tile.")
     seed: int = Field(0, ge=0, description="Seed of the choice of patches.")
+
+    def chosen(self, has_windows: bool = True) -> dict[str, Any]:
+        """What decides about the features, and about whatever is made of them: not where weights come from, nor how
+        many windows are seen at once. `shifts` where it is not the usual and the encoder `has_windows`."""
+        kept: dict[str, Any] = self.model_dump(include={"encoder", "patches", "seed"})
+        return kept | ({"shifts": self.shifts} if has_windows and self.shifts != 2 else {})
 
 
 class FeatureSink(Protocol):
@@ -47,6 +74,22 @@ class FeatureSink(Protocol):
 
     def write(self, tile: Tile, block: Array) -> None:
         """Write (rows, columns, channels) of a tile, and mark it."""
+
+
+class ContextSink(FeatureSink, Protocol):
+    """Where features go that are looked at twice: tokens are kept until the second look."""
+
+    def keep_tokens(self, index: tuple[int, int], place: Array, vectors: Array) -> None:
+        """Keep the tokens of a tile, as two arrays; called before `write`."""
+
+    def tokens(self, index: tuple[int, int]) -> tuple[Array, Array] | None:
+        """Those of a tile; None where it was not looked at."""
+
+    def has_context(self, index: tuple[int, int]) -> bool:
+        """Whether the second look at that tile was written before."""
+
+    def write_context(self, tile: Tile, block: Array) -> None:
+        """Write (rows, columns, context channels), the first channels of a tile, and mark it."""
 
 
 def tile_side(encoder: Encoder, grid: Grid) -> int:
@@ -102,39 +145,146 @@ def encode_tiles(
     """Encode every tile that holds tissue and is not done yet."""
     import torch  # takes seconds; the settings above are read without
 
-    side = tile_side(encoder, grid)
-    plan = [t for t in tiles(grid.yx_shape, side) if tissue.mask[t.region].any()]
+    plan = _plan(grid, tissue, encoder)
     todo = [t for t in plan if not sink.done(t.index)]
     done = len(plan) - len(todo)
     on_event(Progress(STAGE, done, len(plan)))
-    for tile, (rgb, inside) in _read_ahead(image, grid, encoder, todo):
-        pixels, valid = (torch.from_numpy(x)[None].to(device) for x in (rgb, inside))
-        block = encoder.encode(pixels, valid, state)[0, : tile.yx_shape[0], : tile.yx_shape[1]]
-        sink.write(tile, block.cpu().numpy().astype(encoder.dtype))
+    for tile, (rgb, inside) in _ahead(todo, lambda tile: _pixels(image, grid, encoder, tile)):
+        pixels, valid, wanted = (torch.from_numpy(x).to(device) for x in (rgb, inside, _wanted(tile, tissue, encoder)))
+        if isinstance(encoder, ContextEncoder):
+            block, tokens = encoder.encode_with_tokens(pixels, valid, wanted)
+            sink.keep_tokens(tile.index, tokens.place, tokens.vectors)  # type: ignore[attr-defined]
+        else:
+            block = encoder.encode(pixels[None], valid[None], state, wanted[None])[0]
+        sink.write(tile, _stored(block, tile, encoder))
         done += 1
         on_event(Progress(STAGE, done, len(plan)))
 
 
-def _read_ahead(
-    image: Image, grid: Grid, encoder: Encoder, plan: list[Tile]
-) -> Iterator[tuple[Tile, tuple[Array, Array]]]:
-    """Each tile with its pixels, the next one being read meanwhile."""
+def look_around(
+    grid: Grid,
+    tissue: Tissue,
+    encoder: ContextEncoder,
+    sink: ContextSink,
+    on_event: OnEvent = silent,
+    device: str = "cpu",
+) -> None:
+    """The second look at every tile, when `encode_tiles` is through: from the tokens around it, without pixels."""
+    import torch
+
+    plan = _plan(grid, tissue, encoder)
+    on_event(Progress(STAGE, 0, len(plan), "neighbourhoods"))
+    for done, tile in enumerate(plan, start=1):
+        if not sink.has_context(tile.index):
+            inside, wanted = _inside(tile, grid, encoder), _wanted(tile, tissue, encoder)
+            valid, asked = (torch.from_numpy(x).to(device) for x in (inside, wanted))
+            block = encoder.context(_tokens_around(tile.index, encoder, sink), valid, asked)
+            sink.write_context(tile, _stored(block, tile, encoder))
+        on_event(Progress(STAGE, done, len(plan), "neighbourhoods"))
+
+
+def encode_points(
+    image: Image,
+    encoder: Encoder,
+    xy_um: FloatArray,
+    write: Callable[[int, FloatArray], None],
+    todo: Sequence[int],
+    per_block: int,
+    work_mpp: float,
+    on_event: OnEvent = silent,
+    device: str = "cpu",
+) -> None:
+    """Vectors of points (n, 2) (x, y) in H&E µm, `per_block` at a time: `write(block, vectors)` for blocks in `todo`.
+
+    The square around a point is read at the encoder's pixel size, else at `work_mpp`; what lies past the slide's edge
+    is white.
+    """
+    import torch
+
+    mpp = encoder.mpp or work_mpp
+    blocks = -(-len(xy_um) // per_block)
+    done = blocks - len(todo)
+    on_event(Progress(STAGE, done, blocks, "points"))
+    for block, rgb in _ahead(list(todo), lambda b: _squares(image, encoder, xy_um[b * per_block :][:per_block], mpp)):
+        vectors = encoder.encode_points(torch.from_numpy(rgb).to(device))
+        write(block, vectors.float().cpu().numpy())
+        done += 1
+        on_event(Progress(STAGE, done, blocks, "points"))
+
+
+def _squares(image: Image, encoder: Encoder, xy_um: FloatArray, mpp: float) -> Array:
+    """(n, side, side, 3) uint8 around points; the centre lies on the nearest corner of a pixel."""
+    side = encoder.point_px or 0
+    corners = np.rint(xy_um / mpp - side / 2).astype(np.int64)
+    squares = [Tile(Span(y, y + side), Span(x, x + side)) for x, y in corners.tolist()]
+    return np.stack([work_pixels(image.levels, image.require_mpp(), mpp, square)[0] for square in squares])
+
+
+def _plan(grid: Grid, tissue: Tissue, encoder: Encoder) -> list[Tile]:
+    return [t for t in tiles(grid.yx_shape, tile_side(encoder, grid)) if tissue.mask[t.region].any()]
+
+
+def _wanted(tile: Tile, tissue: Tissue, encoder: Encoder) -> BoolArray:
+    """Tissue of a whole tile (side, side), also where the tile reaches past the grid."""
+    side = encoder.tile_px // SUPERPIXEL_PX
+    out = np.zeros((side, side), dtype=bool)
+    out[: tile.yx_shape[0], : tile.yx_shape[1]] = tissue.mask[tile.region]
+    return out
+
+
+def _stored(block: Any, tile: Tile, encoder: Encoder) -> Array:
+    out: Array = block[: tile.yx_shape[0], : tile.yx_shape[1]].cpu().numpy().astype(encoder.dtype)
+    return out
+
+
+def _tokens_around(index: tuple[int, int], encoder: ContextEncoder, sink: ContextSink) -> Tokens:
+    """Tokens of a tile and of those that its context is made of, counted from its corner."""
+    ring, lines = ceil(encoder.context_px / encoder.tile_px), encoder.tile_px // encoder.stride_px
+    parts = []
+    for down, right in np.ndindex(2 * ring + 1, 2 * ring + 1):
+        row, column = down - ring, right - ring
+        found = sink.tokens((index[0] + row, index[1] + column))
+        if found is not None:
+            parts.append(Tokens(*found).moved(row * lines, column * lines))
+    return Tokens.joined(parts)
+
+
+_Item = TypeVar("_Item")
+_Read = TypeVar("_Read")
+
+
+def _ahead(plan: list[_Item], read: Callable[[_Item], _Read]) -> Iterator[tuple[_Item, _Read]]:
+    """Each item with what is read for it, the next one being read meanwhile."""
     if not plan:
         return
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(_pixels, image, grid, encoder, plan[0])
-        for tile, following in zip(plan, [*plan[1:], None], strict=True):
+        ahead = pool.submit(read, plan[0])
+        for item, following in zip(plan, [*plan[1:], None], strict=True):
             ready = ahead.result()
             if following is not None:
-                ahead = pool.submit(_pixels, image, grid, encoder, following)
-            yield tile, ready
+                ahead = pool.submit(read, following)
+            yield item, ready
 
 
 def _pixels(image: Image, grid: Grid, encoder: Encoder, tile: Tile) -> tuple[Any, Any]:
     """Work pixels of a whole tile with its halo, also where the tile reaches past the grid."""
+    return work_pixels(image.levels, image.require_mpp(), grid.work_mpp, _with_halo(tile, grid, encoder))
+
+
+def _inside(tile: Tile, grid: Grid, encoder: Encoder) -> BoolArray:
+    """Which work pixels of a tile with its halo lie on the slide."""
+    wide = _with_halo(tile, grid, encoder)
+    rows, columns = (
+        (np.arange(span.start, span.stop) >= 0) & (np.arange(span.start, span.stop) < extent)
+        for span, extent in zip((wide.rows, wide.columns), grid.work_shape, strict=True)
+    )
+    out: BoolArray = rows[:, None] & columns[None]
+    return out
+
+
+def _with_halo(tile: Tile, grid: Grid, encoder: Encoder) -> Tile:
     top, left = tile.rows.start * grid.superpixel_px, tile.columns.start * grid.superpixel_px
-    whole = Tile(Span(top, top + encoder.tile_px), Span(left, left + encoder.tile_px)).grown(encoder.halo_px)
-    return work_pixels(image.levels, image.require_mpp(), grid.work_mpp, whole)
+    return Tile(Span(top, top + encoder.tile_px), Span(left, left + encoder.tile_px)).grown(encoder.halo_px)
 
 
 def tissue_statistics(array: LazyArray, tissue: Tissue, side: int) -> tuple[FloatArray, FloatArray]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import zarr
 
@@ -88,7 +89,7 @@ class SectionStore:
 
     def encoders(self) -> list[str]:
         """Names of the encoders whose features are here."""
-        return self.names("features")
+        return [unquote(name) for name in self.names("features")]
 
     def runs(self) -> list[str]:
         """Names of the runs whose model is here."""
@@ -148,6 +149,11 @@ class SectionStore:
         """Delete a finished element."""
         self.require_writable()
         ledger.remove(self.locate(*names[:-1]), names[-1])
+
+
+def element_of(encoder: str) -> str:
+    """The name of the element with an encoder's features: what no file name may hold is written with percent signs."""
+    return quote(encoder, safe=" ()+,=@")
 
 
 def open_group(path: Path, writable: bool) -> zarr.Group:

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A model, an encoder or a device: its name, a line about it, and why it cannot be chosen, if so."""
+    """A model, an encoder or a device: its name, a line about it, and why it cannot be chosen, if so; `lacks` says
+    that in two words."""
 
     name: str
     title: str
     why_not: str = ""
     settings: type[Section] | None = None
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,12 @@ def _model(name: str) -> Member:
 
 
 def _encoder(name: str) -> Member:
-    from napari_pixelgene.encoders.registry import get_encoder
+    from napari_pixelgene.encoders.registry import encoder_status, get_encoder
 
-    encoder = get_encoder(name)
-    return Member(name, f"{len(encoder.channels)} numbers for every superpixel. Licence: {encoder.license}.")
+    status, encoder = encoder_status(name), get_encoder(name)
+    why = f"{status.why} {status.place or status.mend}".strip()
+    title = f"{len(encoder.channels)} numbers for every superpixel. Licence: {encoder.license}."
+    return Member(name, title, why, lacks=status.short)
 
 
 def _devices() -> tuple[Member, ...]:

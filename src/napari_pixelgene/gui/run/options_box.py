@@ -134,7 +134,8 @@ def _combo(members: Iterable[Member]) -> QComboBox:
     made = QComboBox()
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     for place, each in enumerate(members):
-        made.addItem(each.title if each.name in ("auto", "cpu", "cuda") else each.name, each.name)
+        shown = each.title if each.name in ("auto", "cpu", "cuda") else each.name
+        made.addItem(f"{shown} ({each.lacks})" if each.lacks else shown, each.name)
         made.setItemData(place, each.why_not or each.title, Qt.ItemDataRole.ToolTipRole)
         rows: Any = made.model()
         rows.item(place).setEnabled(not each.why_not)
