@@ -9,7 +9,8 @@ from cyclopts import Parameter
 
 from napari_pixelgene.cli.options import Listener
 from napari_pixelgene.encoders.registry import available_encoders, encoder_status, get_encoder
-from napari_pixelgene.models.registry import available_models, model_class
+from napari_pixelgene.errors import PixelGeneError
+from napari_pixelgene.models.registry import available_models, get_model
 from napari_pixelgene.settings import Section
 
 
@@ -25,13 +26,19 @@ def models(
 
 
 def model_card(name: str) -> dict[str, Any]:
-    """A model: its title, what it needs, and every setting with default and meaning."""
-    found = model_class(name)
+    """A model: its title, what it needs, what of that is missing here, and every setting with default and meaning. One
+    that cannot be loaded, as a package of somebody else may be, says why."""
+    try:
+        model = get_model(name)
+    except (ImportError, AttributeError, PixelGeneError) as error:
+        return {"name": name, "title": "", "needs": {}, "missing": [f"cannot be loaded: {error}"], "settings": []}
+    missing = model.missing()
     return {
         "name": name,
-        "title": found.title,
-        "needs": {field: getattr(found.needs, field) for field in found.needs.__slots__},
-        "settings": settings_card(found.Settings),
+        "title": model.title,
+        "needs": {field: getattr(model.needs, field) for field in model.needs.__slots__},
+        "missing": [missing] if missing else [],
+        "settings": settings_card(model.Settings),
     }
 
 
@@ -60,7 +67,9 @@ def settings_card(section: type[Section]) -> list[dict[str, Any]]:
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for model in found["models"]:
-        yield f"{model['name']}: {model['title']}"
+        yield f"{model['name']}: {model['title'] or model['missing'][0]}"
+        if model["title"] and model["missing"]:
+            yield f"    missing here: {model['missing'][0]}"
         for s in model["settings"]:
             yield f"    --set {s['name']}={s['default']}  {s['description']}"
     yield ""

@@ -1,8 +1,13 @@
-"""Name to "module:Class", resolved late, so that a missing optional package costs nothing until asked for."""
+"""Name to "module:Class", resolved late, so that a missing optional package costs nothing until asked for.
+
+Packages of others register theirs with an entry point of the group `napari_pixelgene.models`, by name; a name that is
+built in stays ours.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from napari_pixelgene.errors import unknown_name
@@ -21,9 +26,18 @@ _MODELS: dict[str, str] = {
 }
 
 
+# The group of entry points that packages of others put their models in.
+GROUP = "napari_pixelgene.models"
+
+
 def available_models() -> tuple[str, ...]:
-    """The names that can be asked for."""
-    return tuple(_MODELS)
+    """The names that can be asked for, ours first."""
+    return tuple(_known())
+
+
+def _known() -> dict[str, str]:
+    found = {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    return {**_MODELS, **{name: value for name, value in found.items() if name not in _MODELS}}
 
 
 def register_model(name: str, target: str) -> None:
@@ -33,9 +47,10 @@ def register_model(name: str, target: str) -> None:
 
 def model_class(name: str) -> type[Model]:
     """The class of that name; import errors of its own pass through."""
-    if name not in _MODELS:
-        raise unknown_name("model", name, _MODELS)
-    module, _, attribute = _MODELS[name].partition(":")
+    known = _known()
+    if name not in known:
+        raise unknown_name("model", name, known)
+    module, _, attribute = known[name].partition(":")
     found: type[Model] = getattr(import_module(module), attribute)
     return found
 
