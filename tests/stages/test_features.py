@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -163,3 +165,19 @@ def test_a_coarse_slide_is_told_about() -> None:
     features.warn_if_coarse(Image((np.zeros((9, 9, 3), np.uint8),), mpp=1.5), notes.append)
     features.warn_if_coarse(Image((np.zeros((9, 9, 3), np.uint8),), mpp=1.0), notes.append)
     assert len(notes) == 1 and isinstance(notes[0], Note) and "1.5 µm" in notes[0].text and notes[0].level == "warning"
+
+
+def test_a_run_forgets_where_weights_lay_on_another_machine(tmp_path: Path) -> None:
+    (tmp_path / "uni.bin").write_bytes(b"")
+    here = {"encoder": "uni", "weights": str(tmp_path / "uni.bin"), "shifts": 4}
+    assert FeatureSettings.of_run(here).weights == tmp_path / "uni.bin"
+    elsewhere = FeatureSettings.of_run({**here, "weights": str(tmp_path / "gone.bin")})
+    assert elsewhere.weights is None and elsewhere.shifts == 4
+
+
+def test_what_decides_about_features_is_not_where_their_weights_lie() -> None:
+    plain = FeatureSettings(encoder="uni").chosen()
+    assert plain == {"encoder": "uni", "patches": 64, "seed": 0} == FeatureSettings(encoder="uni", batch=3).chosen()
+    assert FeatureSettings(encoder="uni", weights=Path("a.bin"), download=True).chosen() == plain
+    often = FeatureSettings(encoder="uni", shifts=4)
+    assert often.chosen()["shifts"] == 4 and often.chosen(has_windows=False) == plain

@@ -68,7 +68,7 @@ def predict(
     if home.path.resolve() != store.path.resolve():
         copy_run(home, store, run)
     chosen = fitted.genes.indices(genes) if genes is not None else np.arange(len(fitted.genes))
-    settings = FeatureSettings.make(meta["features"])
+    settings = FeatureSettings.of_run(meta["features"])
     where = choose_device(device)
     features = ensure_features(store, settings, on_event, where)
     _check_channels(features, meta, run)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -58,6 +58,13 @@ class FeatureSettings(Section):
     batch: int = Field(16, ge=1, description="Windows in one pass of the network; fewer take less memory.")
     patches: int = Field(64, ge=1, description="Places on the tissue an encoder sees before the first tile.")
     seed: int = Field(0, ge=0, description="Seed of the choice of patches.")
+
+    @classmethod
+    def of_run(cls, values: dict[str, Any]) -> Self:
+        """Those of a stored run. Where its weights lay when it was trained is forgotten if they are not there: on
+        another machine they are looked for anew."""
+        made = cls.make(values)
+        return made if made.weights is None or made.weights.exists() else made.replace(weights=None)
 
     def chosen(self, has_windows: bool = True) -> dict[str, Any]:
         """What decides about the features, and about whatever is made of them: not where weights come from, nor how
