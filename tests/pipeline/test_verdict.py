@@ -146,7 +146,7 @@ def test_the_page_and_a_stopped_one(store: SectionStore, tmp_path: Path, small_r
     verdict = registration_report(store, page)
     text = page.read_text(encoding="utf-8")
     assert verdict.sentence.split(";")[0] in text and text.count("<img") == 3 and "http" not in text
-    for kind in ("translation", "rigid", "similarity", "affine", "homography"):
+    for kind in ("translation", "rigid", "similarity", "affine", "homography", "spline"):
         assert f">{kind}</td>" in text
 
 

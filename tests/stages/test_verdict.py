@@ -125,10 +125,10 @@ def test_pairs_alone_are_never_good() -> None:
     assert (verdict.level, verdict.basis) == ("look here", "pairs")
     assert verdict.sentence.startswith(
         "Look here: only the 12 pairs were judged, since there is no image to compare with the H&E: good as far as they"
-        " tell; by the 12 pairs the error is likely under 1."
+        " tell; by them the error is likely under 1."
     )
     assert verdict.sentence.endswith("A shift that all pairs share cannot be seen by them.")
-    assert "To see one, look whether what was measured ends where the tissue ends" in verdict.reasons[-1]
+    assert "To see such a shift, look whether what was measured ends where the tissue ends" in verdict.reasons[-1]
     assert verdict.numbers["places_seen"] == 0 and verdict.worst
     loose = judge(replace(BLIND, doubt_um=np.full(24, 8.0)), GOOD_PAIRS)
     few = judge(BLIND, replace(GOOD_PAIRS, trusted=5))

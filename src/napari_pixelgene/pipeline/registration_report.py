@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
-_CROP_UM = 200.0
+# Close-ups: nuclei are told apart, or, where sections share none, glands and edges.
+_CROP_UM, _WIDE_CROP_UM = 200.0, 800.0
 
 
 def registration_report(
@@ -114,16 +115,16 @@ def _registered_again(store: SectionStore, found: StoredCapture) -> Registration
 
 
 def _crops(he: Image, drawn: Image, verdict: Verdict, on_event: OnEvent) -> list[CloseUp]:
-    places = list(enumerate(verdict.worst))
-    return [_crop(he, drawn, place, chr(ord("A") + n)) for n, place in track(places, "pictures", on_event)]
+    places, wide = list(enumerate(verdict.worst)), _CROP_UM if verdict.basis == "nuclei" else _WIDE_CROP_UM
+    return [_crop(he, drawn, place, chr(ord("A") + n), wide) for n, place in track(places, "pictures", on_event)]
 
 
-def _crop(he: Image, drawn: Image, place: WorstPlace, letter: str) -> CloseUp:
+def _crop(he: Image, drawn: Image, place: WorstPlace, letter: str, wide_um: float) -> CloseUp:
     mpp = he.require_mpp()
     rows, columns = he.yx_shape
-    side = round(_CROP_UM / mpp)
+    side = round(wide_um / mpp)
     left, top = (
-        int(np.clip(round((centre - _CROP_UM / 2) / mpp), 0, max(0, whole - side)))
+        int(np.clip(round((centre - wide_um / 2) / mpp), 0, max(0, whole - side)))
         for centre, whole in zip(place.xy_um, (columns, rows), strict=True)
     )
     region = (slice(top, min(top + side, rows)), slice(left, min(left + side, columns)))

@@ -52,13 +52,12 @@ def error_figure(he: Picture, found: QualityMap, worst: Sequence[tuple[float, fl
 def likeness_figure(he: Picture, found: QualityMap, alignment: AlignmentContent | None = None) -> Figure:
     """The same: how alike nuclei are as they lie, with the pairs and what the transform leaves of them."""
     figure, axes = _map(he, found)
-    words = []
-    if np.isfinite(found.similarity).any():
+    alike = bool(np.isfinite(found.similarity).any())
+    if alike:
         _alike(figure, axes, found)
-        words.append("Likeness")
-    if alignment is not None:
-        words.append(f"Pairs; residual × {_pairs(axes, alignment)}")
-    title(axes, "; ".join(words))
+    pairs = f"pairs, their residual × {_pairs(axes, alignment)}" if alignment is not None else ""
+    words = "; ".join(each for each in ("likeness" if alike else "", pairs) if each)
+    title(axes, words[:1].upper() + words[1:])
     return figure
 
 

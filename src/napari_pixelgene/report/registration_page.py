@@ -44,18 +44,21 @@ _NUMBERS = (
 
 def build_registration_report(content: RegistrationContent) -> str:
     """The page as text. It refers to nothing outside itself, prints on one sheet, and fills one wide screen."""
-    parts = {
-        "top": _top(content),
-        "map": _map(content),
-        "crops": _crops(content),
-        "numbers": _numbers(content.verdict),
-        "models": _models(content),
-        "pairs": _pairs(content.alignment),
-        "foot": _foot(content),
-    }
-    body = "\n".join(f'<section class="{name}">{part}</section>' for name, part in parts.items() if part)
+    left = [("top", _top(content)), ("models", _models(content)), ("numbers", _numbers(content.verdict))]
+    right = [("crops", _crops(content)), ("pairs", _pairs(content.alignment))]
+    parts = [_column("left", left), _section("map", _map(content)), _column("right", right)]
+    body = "\n".join([*parts, _section("foot", _foot(content))])
     sheet = f'<main class="{"sheet" if content.crops else "sheet bare"}">{body}</main>'
     return PAGE.substitute(title=escape(content.title), style=STYLE + SHEET, body=sheet)
+
+
+def _column(name: str, parts: Sequence[tuple[str, str]]) -> str:
+    """Sections that stand below one another on a wide screen; elsewhere each has a place of its own."""
+    return f'<div class="{name}">{"".join(_section(*part) for part in parts)}</div>'
+
+
+def _section(name: str, inside: str) -> str:
+    return f'<section class="{name}">{inside}</section>' if inside else ""
 
 
 def _top(content: RegistrationContent) -> str:
@@ -151,7 +154,7 @@ def _pairs(found: AlignmentContent | None) -> str:
             paragraph(f"These are the {len(rows)} worst; the other {len(rest)} are at most {most} µm off.", "caption")
         )
     if not trusted.all():
-        parts.append(paragraph("✗ left out of the fit.", "caption"))
+        parts.append(paragraph("✗ not used in the fit.", "caption"))
     return "\n".join(parts)
 
 

@@ -91,8 +91,7 @@ class _Judge:
         basis = self.basis(median)
         level = self.level(basis, median)
         heard = self.findings(level, basis, median, ninth)
-        # Nuclei of a neighbouring section are not in the wrong place: there, nothing is known.
-        shown = replace(self.map, state=np.where(self.map.unlike, UNKNOWN, self.map.state)) if self.serial else self.map
+        shown = _without_unlike(self.map) if self.serial else self.map
         worst = worst_places(shown, error, self.settings.local_um)
         numbers = self.numbers(shown, median, ninth)
         return Verdict(level, basis, sentence(heard), tuple(reasons(heard)), numbers, worst, shown)
@@ -189,6 +188,13 @@ class _Judge:
             "outline_shift_um": np.nan if self.outlines is None else self.outlines.shift_um,
         }
         return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+
+def _without_unlike(found: QualityMap) -> QualityMap:
+    """Nuclei of a neighbouring section are not in the wrong place: there is nothing to compare."""
+    blank = np.where(found.unlike, np.nan, found.similarity), np.where(found.unlike, np.nan, found.confidence)
+    state = np.where(found.unlike, UNKNOWN, found.state)
+    return replace(found, state=state, similarity=blank[0], confidence=blank[1])
 
 
 def _percentiles(values: FloatArray) -> tuple[float, float]:

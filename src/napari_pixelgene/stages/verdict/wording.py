@@ -12,11 +12,11 @@ from napari_pixelgene.stages.verdict.evidence import PairEvidence, VerdictSettin
 
 _UNSEEN = "A shift that all pairs share cannot be seen by them"
 _SEE = (
-    "To see one, lay both images on one another (Blend or Flicker in the Register dock) and look at glands, vessels or "
-    "folds that no pair was set on: both images must show them at the same place."
+    "To see such a shift, lay both images on one another (Blend or Flicker in the Register dock) and look at glands, "
+    "vessels or folds that no pair was set on: both images must show them at the same place."
 )
 _SEE_SPOTS = (
-    "To see one, look whether what was measured ends where the tissue ends, and set a few pairs anew by other "
+    "To see such a shift, look whether what was measured ends where the tissue ends, and set a few pairs anew by other "
     "landmarks: the fit must not move."
 )
 
@@ -59,10 +59,11 @@ def sentence(f: Findings) -> str:
 def _by_nuclei(f: Findings) -> str:
     row = int(np.nanargmax(f.map.distance_um))
     x, y = f.map.place_um[row]
+    each = _left_out_in_turn(f, f"each of the {f.pairs.trusted} pairs,")
     return (
         f"nuclei of both images lie {f.median:.1f} µm apart (median over the tissue; nine tenths of it within"
         f" {f.ninth:.1f} µm), seen at {int(f.map.seen.sum())} of {len(f.map)} places, at most"
-        f" {f.map.distance_um[row]:.1f} µm, at x {x:.0f}, y {y:.0f} µm{_left_out_in_turn(f)}."
+        f" {f.map.distance_um[row]:.1f} µm, at x {x:.0f}, y {y:.0f} µm{each}."
     )
 
 
@@ -76,7 +77,9 @@ def _by_outlines(f: Findings) -> str:
     good = ", it is good as far as they tell" if f.fine else ""
     joint = "; " if f.serial else ", "
     lie = f"outlines of tissue lie {f.outlines.shift_um:.0f} µm from where they agree best"
-    told = f"{_likely(f)}; {lie}" if np.isfinite(f.median) else f"{lie}{_without_pairs(f)}"
+    told = (
+        f"by the {f.pairs.trusted} pairs {_likely(f)}; {lie}" if np.isfinite(f.median) else f"{lie}{_without_pairs(f)}"
+    )
     if f.serial:
         return f"{why}; judged by {by}{good}: {told}."
     return f"judged by {by}{joint}{why}{good}: {told}."
@@ -85,7 +88,7 @@ def _by_outlines(f: Findings) -> str:
 def _by_pairs(f: Findings) -> str:
     why = "these sections share no nuclei" if f.serial and f.marked else _missing(f)
     good = ": good as far as they tell" if f.fine else ""
-    return f"only the {f.pairs.trusted} pairs were judged, since {why}{good}; {_likely(f)}. {_UNSEEN}."
+    return f"only the {f.pairs.trusted} pairs were judged, since {why}{good}; by them {_likely(f)}. {_UNSEEN}."
 
 
 def _by_nothing(f: Findings) -> str:
@@ -95,16 +98,16 @@ def _by_nothing(f: Findings) -> str:
 
 def _likely(f: Findings) -> str:
     return (
-        f"by the {f.pairs.trusted} pairs the error is likely under {f.median:.1f} µm (median over the tissue;"
-        f" {f.ninth:.1f} µm for nine tenths of it){_left_out_in_turn(f)}"
+        f"the error is likely under {f.median:.1f} µm (median over the tissue; {f.ninth:.1f} µm for nine tenths of it)"
+        f"{_left_out_in_turn(f, 'each of them,')}"
     )
 
 
-def _left_out_in_turn(f: Findings) -> str:
+def _left_out_in_turn(f: Findings, each: str) -> str:
     """The held-out error, where there is one."""
     if not np.isfinite(f.pairs.loo_um):
         return ""
-    return f"; the {f.pairs.trusted} pairs, each left out in turn, are foretold to {f.pairs.loo_um:.1f} µm"
+    return f"; {each} left out in turn, is foretold to {f.pairs.loo_um:.1f} µm"
 
 
 def _without_pairs(f: Findings) -> str:
@@ -202,4 +205,4 @@ def _of_what_is_unseen(f: Findings) -> Iterator[str]:
             yield f"Outlines lie over {limit:g} µm apart: the run may be shifted, or the sections differ at the rim."
         yield f"Outlines see no shift under about {limit:g} µm, and pairs none that they all share. {_SEE}"
     elif f.basis == "pairs":
-        yield f"{_UNSEEN}. {_SEE if f.map.searched_um else _SEE_SPOTS}"
+        yield _SEE if f.map.searched_um else _SEE_SPOTS
