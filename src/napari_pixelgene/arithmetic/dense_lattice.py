@@ -92,14 +92,16 @@ def published_denser(row_column: IntArray, values: FloatArray, staggered: bool =
     """Rows and columns (points, 2) of the 2× lattice, and values (points, genes), as stage 2A makes them.
 
     `row_column` (n, 2) whole numbers; of a staggered array columns count half pitches and alternate between even and
-    odd. Kept are measured places, and those with two measured ones among the six (else eight) around them.
+    odd. Kept are measured places, and those with two measured ones among the six (else eight) around them. A square
+    array, which the published code does not know, is taken likewise but for the row and column of zeros at its end.
     """
     (rows, columns), _ = _axes(row_column, staggered)
     grid = published_grid(row_column, values, staggered)
     h, w = grid.shape[:2]
     finer = np.einsum("ah,hwg,bw->abg", _half_pixel(h), grid, _half_pixel(w), optimize=True)
-    finer = np.pad(finer, ((0, 1), (0, 1), (0, 0)))  # (2h, 2w, genes)
-    i, j = np.mgrid[: 2 * h, : 2 * w]
+    if staggered:
+        finer = np.pad(finer, ((0, 1), (0, 1), (0, 0)))  # (2h, 2w, genes)
+    i, j = np.mgrid[: finer.shape[0], : finer.shape[1]]
     place = np.stack([rows[0] + 0.5 * i, columns[0] + (j if staggered else 0.5 * j)], axis=-1)
     if staggered:
         place[..., 1] += np.array([0.0, -0.5, 1.0, 0.5])[i % 4]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,22 +61,23 @@ class FittedWindows(FittedComponents):
     def _member(self, member: int, windows: Sliding, around: tuple[_Around, Near] | None, device: str) -> FloatArray:
         """(where…, components + 1) of one member."""
         net = self.network(member, ALONE if around is None else NEAR).to(device)
-        count, outputs = self.settings.neighbours, self._outputs
+        count, width = self.settings.neighbours, self._outputs + 2
 
-        def parts() -> Iterator[tuple[slice, FloatArray]]:
-            features = torch.from_numpy(windows.features).to(device)
-            projected = torch.cat([net.project(features[i : i + _TOKENS]) for i in range(0, len(features), _TOKENS)])
+        def mixed(projected: torch.Tensor) -> Iterator[tuple[slice, FloatArray]]:
             for some in windows.chunks(_TOKENS):
                 tokens = torch.from_numpy(windows.tokens[some]).to(device)
-                width, queries = outputs + 2, len(tokens)
-                given = absent(1, queries, count, width, windows.features.dtype)
+                given = absent(1, len(tokens), count, width, windows.features.dtype)
                 if around is not None:
                     given = around[0].tokens(member, around[1].rows(some), count).astype(given.dtype)
                 unit = torch.from_numpy(given[0]).to(device)
                 yield some, net.mix(projected[tokens], tokens >= 0, unit).cpu().numpy()
 
         with torch.inference_mode():
-            return windows.blended(parts(), outputs)
+            projected = _in_parts(net.project, torch.from_numpy(windows.features).to(device))
+            blended = torch.from_numpy(windows.blended(mixed(projected), self.settings.embedding)).to(device)
+            own = projected[torch.from_numpy(windows.asked).to(device)]
+            out = _in_parts(net.outputs, own, blended).cpu().numpy()
+        return np.asarray(out.reshape(*windows.yx_shape, -1))
 
     @property
     def _outputs(self) -> int:
@@ -135,6 +136,12 @@ class FittedWindows(FittedComponents):
         unit = torch.from_numpy(nothing[0]).to(features)
         out = np.stack([net(features, there, unit).cpu().numpy() for net in nets])
         return self._whole(np.take_along_axis(out, turn[None, :, :, None], 2))
+
+
+def _in_parts(call: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+    """A call over rows, some at a time."""
+    parts = range(0, max(len(inputs[0]), 1), _TOKENS)
+    return torch.cat([call(*(x[i : i + _TOKENS] for x in inputs)) for i in parts])
 
 
 class _Around:

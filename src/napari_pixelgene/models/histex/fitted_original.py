@@ -75,11 +75,11 @@ class FittedOriginal(Fitted):
         def parts() -> Iterator[tuple[slice, FloatArray]]:
             for some in windows.chunks(_TOKENS):
                 histology = torch.from_numpy(features[windows.tokens[some]]).to(device)
-                unit = torch.from_numpy(given[some]).to(histology)
+                unit = torch.from_numpy(np.ascontiguousarray(given[some])).to(histology)
                 yield some, torch.cat([net.latent(histology, unit), histology], dim=-1).cpu().numpy()
 
         with torch.inference_mode():
-            return windows.blended(parts(), width)
+            return windows.blended(parts(), width).reshape(*windows.yx_shape, width)
 
     def _tokens(self, member: int, windows: Sliding, context: Context | None) -> FloatArray:
         """(windows, k, genes): the nearest points of the 2× lattice; without context what training saw on average."""

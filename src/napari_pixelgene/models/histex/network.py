@@ -71,12 +71,17 @@ class BidirectionalCrossAttention(nn.Module):
 
     def mix(self, projected: torch.Tensor, unit: torch.Tensor, there: torch.Tensor | None = None) -> torch.Tensor:
         """The rest, from what `project` gave of the tokens of one window."""
+        return self.both(projected, unit, there)[0]
+
+    def both(
+        self, projected: torch.Tensor, unit: torch.Tensor, there: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the block gives, and what the tokens took from the units themselves, (…, T, E) each."""
         first, second, third = self.cross_attention1, self.cross_attention2, self.cross_attention3
         query, key, value = projected.chunk(3, dim=-1)
         informed = first.attend(query, first.key_proj(unit), first.value_proj(unit))  # (…, T, E)
         asked = second.attend(second.query_proj(unit), key, value, there)  # (…, K, E)
-        out: torch.Tensor = third(informed, asked)
-        return out
+        return third(informed, asked), informed
 
 
 class OffsetLinear(nn.Module):
@@ -150,7 +155,11 @@ def activate(x: torch.Tensor) -> torch.Tensor:
 
 
 class WindowNet(nn.Module):
-    """The same blocks with a head that bends: tokens and units near by to components and the total."""
+    """The same blocks with a head that bends: tokens and units near by to components and the total.
+
+    What tokens take from the units is added to what a block gives. In the published block it only steers the last
+    attention, whose values are histology: measured values next door hardly change what is predicted.
+    """
 
     def __init__(self, n_features: int, n_unit: int, n_outputs: int, embed: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -167,18 +176,22 @@ class WindowNet(nn.Module):
 
     def forward(self, histology: torch.Tensor, there: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
         """(…, T, F), which tokens exist (…, T), and (…, K, C) to (…, T, outputs)."""
-        return self.mix(self.project(histology), there, unit)
+        projected = self.project(histology)
+        return self.outputs(projected, self.mix(projected, there, unit))
 
     def project(self, histology: torch.Tensor) -> torch.Tensor:
         """(…, T, 3E + hidden) of each superpixel, whatever windows it will be part of."""
         return torch.cat([self.MCA1.project(histology), self.own(histology)], dim=-1)
 
     def mix(self, projected: torch.Tensor, there: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
-        """(…, T, outputs) of the tokens of a window, from what `project` gave of them."""
-        hidden = self.own.out_features
-        x = self.MCA1.mix(projected[..., :-hidden], unit, there)
+        """(…, T, E) what the window and the units near by say of its tokens, from what `project` gave of them."""
+        x = sum(self.MCA1.both(projected[..., : -self.own.out_features], unit, there))
         x = self.l1(x) + x
-        x = self.MCA2(x, unit, there)
-        x = self.l2(x) + x
-        out: torch.Tensor = self.head(projected[..., -hidden:] + self.window(x))
+        x = sum(self.MCA2.both(self.MCA2.project(x), unit, there))
+        out: torch.Tensor = self.l2(x) + x
+        return out
+
+    def outputs(self, projected: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        """(…, outputs) of superpixels, from what `project` and `mix` gave of them."""
+        out: torch.Tensor = self.head(projected[..., -self.own.out_features :] + self.window(mixed))
         return out

@@ -7,12 +7,13 @@ everywhere, so that no window's edge is seen (the published blocks lie side by s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from napari_pixelgene.arithmetic.pooling import lattice_places
 from napari_pixelgene.errors import InputError
@@ -153,60 +154,67 @@ def _covered_only(section: TrainingSection, side: int) -> tuple[IntArray, BoolAr
 class Sliding:
     """The windows of a tile.
 
-    `features` (superpixels, channels) of the tile with its surroundings, `tokens` (windows, side²) rows of it, -1 where
-    there is no tissue; `centres_um` (windows, 2), None where superpixels have no place. `weights` (side²,).
+    `features` (superpixels, channels) of the tile with its surroundings, 0 where there is no tissue; `tokens` (windows,
+    side²) rows of it, -1 where there is none; `centres_um` (windows, 2), None where superpixels have no place. `asked`
+    are the rows that are the tile's own, `yx_shape` its shape. `blend` (asked, windows · side²), rows of which sum to 1
+    on tissue: how what windows say of a superpixel is averaged.
     """
 
     features: FloatArray
     tokens: IntArray
     centres_um: FloatArray | None
-    weights: FloatArray
-    yx_shape: tuple[int, int]  # of the tile with its surroundings
-    inner: tuple[slice, slice]  # the tile in it
-    flat: bool = False
+    asked: IntArray
+    yx_shape: tuple[int, ...]
+    blend: sparse.csc_matrix
 
     def chunks(self, most: int) -> Iterator[slice]:
         """Runs of windows with at most `most` tokens."""
         step = max(1, most // self.tokens.shape[1])
-        return (slice(i, i + step) for i in range(0, len(self.tokens), step))
+        return (slice(i, min(i + step, len(self.tokens))) for i in range(0, len(self.tokens), step))
 
-    def blended(self, parts: Iterator[tuple[slice, FloatArray]], outputs: int) -> FloatArray:
-        """(rows, columns, outputs) of the tile, or (where, outputs): the weighted mean over the windows that hold each
-        superpixel; `parts` are (windows, side², outputs)."""
-        total = np.zeros((len(self.features), outputs + 1), dtype=self.features.dtype)
+    def blended(self, parts: Iterable[tuple[slice, FloatArray]], width: int) -> FloatArray:
+        """(asked, width) of what windows say, (windows, side², width) a part."""
+        total = np.zeros((len(self.asked), width), dtype=self.features.dtype)
+        side2 = self.tokens.shape[1]
         for some, values in parts:
-            tokens = self.tokens[some]
-            for k, weight in enumerate(self.weights):
-                there = tokens[:, k] >= 0  # windows do not share a superpixel at the same place in both
-                total[tokens[there, k], :-1] += np.asarray(weight * values[there, k], dtype=total.dtype)
-                total[tokens[there, k], -1] += weight
-        mean = np.divide(total[:, :-1], total[:, -1:], out=np.zeros_like(total[:, :-1]), where=total[:, -1:] > 0)
-        return mean if self.flat else mean.reshape(*self.yx_shape, outputs)[self.inner]
+            total += self.blend[:, some.start * side2 : some.stop * side2] @ values.reshape(-1, width)
+        return total
 
 
 def sliding_windows(view: View, side: int, published: bool = False) -> Sliding:
     """Windows of `side` over the tile of a view; published: side by side, with the published rounded middles.
 
-    A view without a halo's surroundings, a list of superpixels, is one window for each.
+    A view that is a list of superpixels is one window for each.
     """
     if view.features.ndim == 2:
-        rows = np.arange(len(view.features))[:, None]
-        return Sliding(view.features, rows, view.xy_um, np.ones(1), (0, 0), (slice(0), slice(0)), flat=True)
+        alone = np.arange(len(view.features))
+        blend = sparse.identity(len(alone), view.features.dtype, format="csc")
+        return Sliding(view.features, alone[:, None], view.xy_um, alone, alone.shape, blend)
     stride = side if published else (side + 1) // 2
     crop = max(view.halo - (side - 1), 0)
-    seen = (slice(crop, view.features.shape[0] - crop), slice(crop, view.features.shape[1] - crop))
-    halo = view.halo - crop
-    features = view.features[seen]
-    shape = (features.shape[0], features.shape[1])
-    inner = (slice(halo, shape[0] - halo), slice(halo, shape[1] - halo))
+    features = view.features[crop : view.features.shape[0] - crop, crop : view.features.shape[1] - crop]
+    halo, shape = view.halo - crop, features.shape[:2]
     exists = np.asarray(np.isfinite(features).all(axis=-1))
+    rows = np.arange(exists.size).reshape(shape)
+    asked = rows[halo : shape[0] - halo, halo : shape[1] - halo]
     first, um = _origin(view, crop)
     starts = [_starts(first[axis], halo, shape[axis], side, stride) for axis in (0, 1)]
-    tokens, corners = _tokens(exists, inner, starts, side)
+    tokens, corners = _tokens(np.where(exists, rows, -1), asked.ravel(), starts, side)
     middle = np.round(corners + first + side / 2) if published else corners + first + side // 2
-    flat = np.where(exists[..., None], features, 0).reshape(-1, features.shape[-1])
     weights = np.ones(side * side) if published else _tent(side)
-    return Sliding(flat, tokens, (middle[:, ::-1] + 0.5) * um, weights, shape, inner)
+    flat = np.where(exists[..., None], features, 0).reshape(exists.size, -1)
+    blend = _blend(tokens, weights, asked.ravel(), exists.size).astype(flat.dtype)
+    return Sliding(flat, tokens, (middle[:, ::-1] + 0.5) * um, asked.ravel(), asked.shape, blend)
+
+
+def _blend(tokens: IntArray, weights: FloatArray, asked: IntArray, size: int) -> sparse.csc_matrix:
+    """See `Sliding`."""
+    there = np.flatnonzero(tokens.ravel() >= 0)
+    value = np.broadcast_to(weights, tokens.shape).ravel()[there]
+    whole = sparse.csr_matrix((value, (tokens.ravel()[there], there)), shape=(size, tokens.size))[asked]
+    total = np.asarray(whole.sum(axis=1)).ravel()
+    scale = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+    return sparse.csc_matrix(sparse.diags(scale) @ whole)
 
 
 def _origin(view: View, crop: int) -> tuple[IntArray, float]:
@@ -224,20 +232,16 @@ def _starts(first: int, halo: int, size: int, side: int, stride: int) -> IntArra
     return begin[(begin >= -(side - 1)) & (begin < size)]
 
 
-def _tokens(
-    exists: BoolArray, inner: tuple[slice, slice], starts: list[IntArray], side: int
-) -> tuple[IntArray, IntArray]:
-    """Tokens (windows, side²) of the windows that hold tissue of the tile, and their corners (row, column)."""
-    pad = side - 1
-    place = np.full((exists.shape[0] + 2 * pad, exists.shape[1] + 2 * pad), -1, dtype=np.int64)
-    place[pad : -pad or None, pad : -pad or None] = np.where(exists, np.arange(exists.size).reshape(exists.shape), -1)
+def _tokens(place: IntArray, asked: IntArray, starts: list[IntArray], side: int) -> tuple[IntArray, IntArray]:
+    """Tokens (windows, side²) of the windows that hold tissue of the tile, and their corners (row, column); `place` is
+    each superpixel's row, -1 off the tissue."""
+    padded = np.pad(place, side - 1, constant_values=-1)
     corners = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 2)
-    steps = np.arange(side)
-    rows = corners[:, 0, None, None] + steps[:, None] + pad
-    columns = corners[:, 1, None, None] + steps[None, :] + pad
-    tokens = place[rows, columns].reshape(len(corners), -1)
-    mine = np.zeros(exists.size + 1, dtype=bool)
-    mine[:-1].reshape(exists.shape)[inner] = exists[inner]
+    steps = np.arange(side) + side - 1
+    rows, columns = corners[:, 0, None, None] + steps[:, None], corners[:, 1, None, None] + steps[None, :]
+    tokens = padded[rows, columns].reshape(len(corners), -1)
+    mine = np.zeros(place.size + 1, dtype=bool)
+    mine[asked] = True
     keep = mine[tokens].any(1)
     return tokens[keep], corners[keep]
 
