@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +183,15 @@ def test_a_spline_says_how_far_it_can_be_trusted() -> None:
     exact = Slide(1).clicked(12)[0]
     straight = Keypoints(exact.moving_xy, geometry.apply_matrix(np.diag([2.0, 1.9, 1.0]), exact.moving_xy))
     assert any("this spline is the affine" in text for text in slide.fit(straight, kind="spline").cautions)
+
+
+def test_a_spline_that_is_left_too_few_pairs_says_which_disagree() -> None:
+    """Nine are enough; two of them are wrong, and seven are not."""
+    pairs = Slide(1).clicked(9)[0]
+    fixed = pairs.fixed_xy.copy()
+    fixed[[2, 6]] += [[400.0, -90.0], [-130.0, 300.0]]
+    with pytest.raises(RegistrationError, match=r"needs 8 pairs that agree; of 9 there are 7: pairs 3 and 7 disagree"):
+        register(replace(pairs, fixed_xy=fixed), RegistrationSettings(kind="spline"), 0.5, MORPHOLOGY_MPP)
 
 
 # Published numbers

@@ -269,6 +269,7 @@ class _Case:
     def transform(self, kind: TransformKind, trusted: BoolArray) -> Transform:
         """The fit in the units of the keypoints' frames; residuals for every pair, disabled ones too."""
         points = self.keypoints
+        self._require_enough(kind, trusted)
         found = self._in_frames(kind, trusted)
         if not (geometry.denominator(found.matrix, points.moving_xy[self.rows[trusted]]) > 0).all():
             raise RegistrationError(
@@ -282,6 +283,16 @@ class _Case:
         return replace(
             found, residual_px=residual_px, residual_um=residual_px * self.target_mpp, inlier=inlier, loo_um=loo_um
         )
+
+    def _require_enough(self, kind: TransformKind, trusted: BoolArray) -> None:
+        """A kind that was asked for may need more pairs than are left when those that disagree are out."""
+        needed, out = fitting.MINIMUM_PAIRS[kind], self.rows[~trusted]
+        if trusted.sum() < needed:
+            raise RegistrationError(
+                f"The kind {kind} needs {needed} pairs that agree; of {len(self.rows)} there are {int(trusted.sum())}:"
+                f" pairs {_and(out)} disagree with the others.",
+                "Check those, add pairs, or choose a simpler kind.",
+            )
 
     def _in_frames(self, kind: TransformKind, trusted: BoolArray) -> Transform:
         """The fit between the keypoints' frames. A spline stays in the target's µm."""
