@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
 from napari_pixelgene.gui.faults import FaultBox
 from napari_pixelgene.gui.session import Session, on, session_of
 from napari_pixelgene.gui.wording import in_window
+from napari_pixelgene.progress import Note
 
 EMPTY, LOADING, FULL, BROKEN = "empty", "loading", "full", "broken"
 NARROW = 320
@@ -63,7 +64,8 @@ class Dock(QWidget):
         self.setMinimumWidth(NARROW - 20)
         # Else napari puts a stretch below us, and half the dock is empty.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        on(self.session.closing, self.notes.clear, self)
+        for event in (self.session.closing, self.session.opened):  # what was said, was said of what is gone
+            on(event, self._fall_silent, self)
         on(self.session.opened, self.refresh, self)
         on(self.session.changed, self._changed, self)
 
@@ -87,6 +89,11 @@ class Dock(QWidget):
                 holder.visibilityChanged.connect(self.brought)
                 self._catch_drops(holder)
         super().showEvent(event)
+
+    def _fall_silent(self) -> None:
+        """Notes and faults of an earlier section, or of none, stand over no other."""
+        self.notes.clear()
+        self.fault.clear()
 
     def brought(self, to_front: bool) -> None:
         """The dock came to the front, or went behind another: Qt hides no dock behind a tab, it tells this only."""
@@ -173,6 +180,11 @@ class Notes(QLabel):
         self._lines: list[str] = []
         self.hide()
 
+    def hear(self, *notes: Note) -> None:
+        """Show what work had to say."""
+        for note in notes:
+            self.add(note.text, note.level)
+
     def add(self, text: str, level: str = "info") -> None:
         """Show a line below the others."""
         line = f"{'⚠' if level == 'warning' else 'ℹ'} {in_window(text)}"
@@ -183,6 +195,7 @@ class Notes(QLabel):
     def clear(self) -> None:
         """Put all lines away."""
         self._lines = []
+        self.setText("")
         self.hide()
 
     def mousePressEvent(self, event: Any) -> None:

@@ -59,7 +59,7 @@ class Follower(QObject):
 class JobBar(QWidget):
     """What a job does, how far it is, how long it will take, and a button that stops it. Hidden when there is none.
 
-    `ended(state, follower)` comes when it has ended; `noted(Note)` for what it says meanwhile.
+    `ended(state, follower)` comes when it has ended; `noted(Note)` for what it says meanwhile, all in `said`.
     """
 
     ended = QtSignal(str, object)
@@ -68,6 +68,7 @@ class JobBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.follower: Follower | None = None
+        self.said: list[Note] = []
         self._what = QLabel()
         self._what.setWordWrap(True)
         self._bar = QProgressBar()
@@ -91,6 +92,7 @@ class JobBar(QWidget):
     def follow(self, job: Job) -> Follower:
         """Show a job from its beginning on, also one that another napari started."""
         self.let_go()
+        self.said = []
         follower = self.follower = Follower(job, self)
         follower.heard.connect(self._hear)
         follower.ended.connect(self._end)
@@ -121,6 +123,7 @@ class JobBar(QWidget):
     def _hear(self, events: list[Any]) -> None:
         for event in events:
             if isinstance(event, Note):
+                self.said.append(event)
                 self.noted.emit(event)
         if self.follower is not None and self.follower.latest is not None:
             self._show(self.follower)

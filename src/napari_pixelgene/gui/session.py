@@ -89,8 +89,11 @@ class Session:
         from napari_pixelgene.pipeline.showing import open_section
 
         store, why = _store(path)
-        self._take(store, open_section(store, self.hear), why)
+        notes: list[Event] = []
+        self._take(store, open_section(store, notes.append), why)
         self.opened.emit()
+        for note in notes:
+            self.hear(note)
 
     def close(self) -> None:
         """Leave the section: its layers go, everything else stays."""

@@ -166,7 +166,7 @@ class RegisterDock(Dock):
             lambda hear: open_moving(store, name, hear),
             self._opened,
             self.show_broken,
-            lambda note: self.notes.add(note.text, note.level),
+            self.notes.hear,
         )
 
     def _opened(self, moving: Moving) -> None:

@@ -34,7 +34,7 @@ class Helping:
 
     def __init__(self, dock: RegisterDock) -> None:
         self.dock = dock
-        self.busy = Busy(lambda error: dock.fault.tell(error), lambda note: dock.notes.add(note.text, note.level))
+        self.busy = Busy(lambda error: dock.fault.tell(error), dock.notes.hear)
         self._proposed: Offer | None = None
         self._searches = count(1)
         self.chosen: int | None = None  # among all proposals of the offer

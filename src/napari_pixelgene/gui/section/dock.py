@@ -49,11 +49,11 @@ class SectionDock(Dock):
         self._filled: NewDialog | None = None  # what the running import was asked for in
         self.job = JobBar()
         self.job.ended.connect(self._imported)
-        self.job.noted.connect(lambda note: self.notes.add(note.text, note.level))
+        self.job.noted.connect(self.notes.hear)
         self.column.insertWidget(0, self.job)
         self._fill_empty()
         self._fill_body()
-        on(self.session.noted, lambda note: self.notes.add(note.text, note.level), self)
+        on(self.session.noted, self.notes.hear, self)
         for event in ("inserted", "removed"):
             getattr(self.session.viewer.layers.events, event).connect(self._layers_changed)
         self.setAcceptDrops(True)
@@ -202,6 +202,7 @@ class SectionDock(Dock):
     def _imported(self, state: str, follower: Any) -> None:
         if state == "done":
             self.open_path(Path(follower.job.sections[0]))
+            self.notes.hear(*self.job.said)  # they are about the section that was just opened
         elif state == "cancelled":
             self.notes.add("The import was stopped. Choose the same files again to continue it.")
         elif (fault := follower.job.fault()) is not None:

@@ -6,6 +6,7 @@ takes it back. Finding the tissue anew keeps the strokes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from napari_pixelgene.gui import workers
 from napari_pixelgene.gui.dock import allow, button, row, words
 from napari_pixelgene.gui.faults import FaultBox, guarded
 from napari_pixelgene.gui.layers import region_layer, tissue_layer
-from napari_pixelgene.gui.session import TISSUE
+from napari_pixelgene.gui.session import TISSUE, on
 from napari_pixelgene.pipeline.preparing import edit_tissue, ensure_tissue
 from napari_pixelgene.stages.tissue import TissueSettings
 from napari_pixelgene.store.section import SectionStore
@@ -57,8 +58,7 @@ class TissueBox(QGroupBox):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SAVE_MS)
         self._timer.timeout.connect(self.save)
-        session.closing.connect(self.save)
-        self.destroyed.connect(lambda: session.closing.disconnect(missing_ok=True))
+        on(session.closing, self._leave, self)
 
     # States
 
@@ -102,8 +102,19 @@ class TissueBox(QGroupBox):
 
     def _run(self, work: Any) -> None:
         self.save()
-        self._task = workers.start(self, work, self._found, self._failed, self.session.hear)
+        store = self.session.require()
+
+        def here(does: Callable[[Any], None]) -> Callable[[Any], None]:
+            """Only while that section is open: what is found is on disk anyway."""
+            return lambda value: does(value) if self.session.store is store else None
+
+        self._task = workers.start(self, work, here(self._found), here(self._failed), here(self.session.hear))
         self.refresh()
+
+    def _leave(self) -> None:
+        """The section is about to be closed."""
+        self.save()
+        self._task = None
 
     def _found(self, _: Any) -> None:
         self._task = None
