@@ -10,12 +10,13 @@ from cyclopts import Parameter
 
 from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, default, of, open_section
 from napari_pixelgene.errors import SettingsError
-from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture, next_step, require_no_others
+from napari_pixelgene.pipeline.adding import CaptureSettings, add_captures, next_step, require_no_others
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.slide import is_placed
 from napari_pixelgene.pipeline.sources.anndata import AnnDataSource
 from napari_pixelgene.pipeline.sources.base import Source
 from napari_pixelgene.pipeline.sources.cosmx import CosmxSource
+from napari_pixelgene.pipeline.sources.iscale import IscaleSource
 from napari_pixelgene.pipeline.sources.legacy_st import LegacyStSource
 from napari_pixelgene.pipeline.sources.prefix import PrefixSource
 from napari_pixelgene.pipeline.sources.spatialdata import SpatialDataSource
@@ -86,6 +87,13 @@ def import_prefix(
     _import(section, slide, source, terminal)
 
 
+def import_iscale(
+    section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[IscaleSource, _FIELDS], terminal: Listener
+) -> None:
+    """A section from an iSCALE project: the mother slide with each daughter as a capture."""
+    _import(section, slide, source, terminal)
+
+
 def import_table(
     section: SectionPath, *, slide: Slide = _SLIDE, source: Annotated[TableSource, _FIELDS], terminal: Listener
 ) -> None:
@@ -148,7 +156,9 @@ def _add(section: Path, slide: Slide, source: Source | None, terminal: Listener)
         raise SettingsError("An H&E alone is no capture.", "Add a run: pixelgene import KIND SECTION --add.")
     require_no_others(slide.work_mpp, slide.overwrite, store)
     settings = CaptureSettings(mpp=slide.mpp, name=slide.name)
-    capture = add_capture(store, source, slide.he, settings, terminal)
+    *others, capture = add_captures(store, source, slide.he, settings, terminal)
     values = {"section": str(store.path), "capture": capture.name, "captures": store.captures()}
-    told = f"The capture '{capture.name}' is in {store.path.name}, which has {len(store.captures())}."
+    named = ", ".join(f"'{each.name}'" for each in (*others, capture))
+    told = f"The capture{'s' if others else ''} {named} {'are' if others else 'is'} in {store.path.name}, which has "
+    told += f"{len(store.captures())}."
     terminal.result(values, f"{told} Next: {next_step(store, capture)}")

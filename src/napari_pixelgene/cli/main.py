@@ -49,6 +49,7 @@ _IMPORTS = (
     ("visium-hd", "A section from a Visium HD output folder, and the full-resolution H&E where there is one."),
     ("st", "A section from an H&E and a legacy Spatial Transcriptomics table."),
     ("cosmx", "A section from an H&E and the flat files of a CosMx run."),
+    ("iscale", "A section from an iSCALE project: the mother slide with each daughter as a capture."),
     ("prefix", "A section from the folder that Pixel2Gene, iSCALE and iStar work in."),
     ("table", "A section from an H&E and a table: MERSCOPE, Stereo-seq, your own."),
     ("anndata", "A section from an H&E and an AnnData with positions (.h5ad or Zarr)."),

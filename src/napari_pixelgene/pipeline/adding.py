@@ -97,6 +97,20 @@ def add_capture(
     return read_capture(store, capture.name)
 
 
+def add_captures(
+    store: SectionStore,
+    source: Source,
+    he: Path | None = None,
+    settings: CaptureSettings | None = None,
+    on_event: OnEvent = silent,
+) -> tuple[StoredCapture, ...]:
+    """All captures that a source holds, each as `add_capture` adds one."""
+    each = source.captures()
+    if len(each) > 1 and settings is not None and settings.name:
+        raise SettingsError("Several captures cannot have one name.", "Leave --name out, or add one of them.")
+    return tuple(add_capture(store, one, he, settings, on_event) for one in each)
+
+
 def require_no_others(work_mpp: float, overwrite: bool, store: SectionStore) -> None:
     """What belongs to the making of a section, and not to one more capture in it, is refused."""
     if overwrite:

@@ -54,11 +54,32 @@ def import_section(
 ) -> SectionStore:
     """A section from an H&E and the run that `source` describes; `he` may be left out where the run brings one.
 
-    Without a source it is an H&E alone: it can be predicted on, and everything that needs counts says so.
-    What was imported from the same files before is left as it is. Raises PixelGeneError before anything is written.
+    Without a source it is an H&E alone: it can be predicted on, and everything that needs counts says so. Of a source
+    that holds several captures of the slide, all are imported. What was imported from the same files before is left as
+    it is. Raises PixelGeneError before anything is written.
     """
+    settings, each = settings or ImportSettings(), source.captures() if source is not None else (None,)
+    if len(each) > 1 and settings.name:
+        raise InputError("Several captures cannot have one name.", "Leave --name out, or import one of them.")
+    store = _import(path, he, each[0], settings, on_event, overwrite)
+    if len(each) > 1:
+        from napari_pixelgene.pipeline.adding import add_capture  # it stands on this file
+
+        for other in filter(None, each[1:]):
+            add_capture(store, other, he, on_event=on_event)
+    return store
+
+
+def _import(
+    path: Path,
+    he: Path | None,
+    source: Source | None,
+    settings: ImportSettings,
+    on_event: OnEvent,
+    overwrite: bool,
+) -> SectionStore:
     start = time.monotonic()
-    path, settings = Path(path), settings or ImportSettings()
+    path = Path(path)
     require_suffix(path)
     slide = _slide(he, source)
     read = read_image(slide.path, settings.mpp or slide.mpp, on_event)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari_pixelgene.errors import SettingsError
-from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture, require_no_others
+from napari_pixelgene.pipeline.adding import CaptureSettings, add_captures, require_no_others
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
 from napari_pixelgene.pipeline.choosing import Chosen, choose_captures
 from napari_pixelgene.pipeline.config import ImportStep, RegisterStep, RunConfig, TissueStep, to_toml
@@ -65,7 +65,7 @@ def _add(step: ImportStep, on_event: OnEvent) -> SectionStore:
     if step.source is None:
         raise SettingsError(f"[[import]] adds an H&E alone to {store.path.name}.", "Name the run that is added.")
     require_no_others(step.work_mpp, False, store)
-    add_capture(store, step.source, step.he, CaptureSettings(mpp=step.mpp, name=step.name), on_event)
+    add_captures(store, step.source, step.he, CaptureSettings(mpp=step.mpp, name=step.name), on_event)
     return store
 
 

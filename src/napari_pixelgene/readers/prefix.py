@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 
 from napari_pixelgene.elements.arrays import Array, FloatArray, IntArray
 from napari_pixelgene.elements.capture import Capture, Footprint, Units
@@ -106,9 +107,20 @@ def read_prefix(
     Rows of the tables meet by their names, or by their order where the names do not say. Raises InputError that
     names file and row; asks where the radius can be read in more than one way.
     """
-    answers = answers or SizeAnswers()
-    files = find_prefix(prefix, he)
+    return read_files(find_prefix(prefix, he), he, mpp, answers or SizeAnswers(), on_event)
+
+
+def read_files(
+    files: PrefixFiles,
+    he: Path | None,
+    mpp: float,
+    answers: SizeAnswers,
+    on_event: OnEvent = silent,
+) -> Capture:
+    """The same of files that were found already; a table with a gene a row and a unit a column is turned."""
+    prefix = files.prefix
     counts, locs = _counts(files.counts, on_event), _locs(files.locs, on_event)
+    counts = _upright(files, counts, locs, on_event)
     place = _matched(files, counts, locs, on_event)
     xy = locs.xy[place] * _to_image(files, he, mpp, on_event)
     footprint = _footprint(files, xy * mpp, mpp, answers, on_event)
@@ -213,7 +225,9 @@ def _counts(path: Path, on_event: OnEvent) -> WideCounts:
     genes = [i for i in range(len(table.columns)) if i != identity]
     text = next((table.columns[i] for i in genes if table.is_text[i]), None)
     if text is not None:
-        raise InputError(f"{path}: the column '{text}' holds no counts.", "Rows are units, columns are genes.")
+        raise InputError(
+            f"{path}: the column '{text}' holds no counts.", "Rows are units and columns genes, or the other way round."
+        )
     return read_wide(table, identity, genes, on_event=on_event)
 
 
@@ -248,6 +262,16 @@ def _names(rows: int, first: int) -> Array:
 def _texts(batch: pa.RecordBatch) -> Array:
     values, code = texts(batch, 2)
     return np.array([*values, ""], dtype=str)[code]
+
+
+def _upright(files: PrefixFiles, counts: WideCounts, locs: _Locs, on_event: OnEvent) -> WideCounts:
+    """Units down and genes across: the ids that the positions name tell which way the table lies."""
+    placed = set(locs.ids.tolist())
+    if placed.intersection(counts.ids.tolist()) or not placed.intersection(counts.genes):
+        return counts
+    on_event(Note(f"{files.counts.name} has a gene a row and a unit a column: turned."))
+    turned = sparse.csr_matrix(counts.counts.T)
+    return WideCounts(np.array(counts.genes), np.zeros((len(counts.genes), 2)), tuple(counts.ids.tolist()), turned)
 
 
 def _matched(files: PrefixFiles, counts: WideCounts, locs: _Locs, on_event: OnEvent) -> IntArray:

@@ -62,6 +62,11 @@ class Source(Section):
         that names file and row or field; what is left out is told by notes.
         """
 
+    def captures(self) -> tuple[Self, ...]:
+        """This source once for every capture that its files hold on one slide; the first makes the section, the others
+        are added to it."""
+        return (self,)
+
     def slide(self) -> SlideFile | None:
         """The H&E among the run's files, taken where a person names no other."""
         return None

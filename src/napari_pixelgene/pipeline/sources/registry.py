@@ -18,6 +18,7 @@ SOURCES: dict[str, str] = {
     "visium-hd": "visium_hd:VisiumHdSource",
     "st": "legacy_st:LegacyStSource",
     "cosmx": "cosmx:CosmxSource",
+    "iscale": "iscale:IscaleSource",
     "prefix": "prefix:PrefixSource",
     "table": "table:TableSource",
     "anndata": "anndata:AnnDataSource",
