@@ -16,7 +16,7 @@ from napari_pixelgene.elements.grid import Grid
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.elements.tissue import Tissue
 from napari_pixelgene.encoders.base import ContextEncoder, Encoder
-from napari_pixelgene.encoders.hipt import Hipt, HiptLocal
+from napari_pixelgene.encoders.hipt import Hipt, HiptLocal, HiptSmooth
 from napari_pixelgene.encoders.network import build
 from napari_pixelgene.encoders.patches import PatchEncoder, Transform
 from napari_pixelgene.encoders.vit import GigaPath, Uni, Uni2h, Virchow2
@@ -52,6 +52,10 @@ class TinyHiptLocal(HiptLocal):
 class TinyHipt(Hipt):
     name, shape = "tiny-hipt", small(Hipt.shape)
     context_shape = small(Hipt.context_shape, width=12, hidden=24)
+
+
+class TinyHiptSmooth(HiptSmooth):
+    name, made_of, shape, context_shape = "tiny-hipt-smooth", "tiny-hipt", TinyHipt.shape, TinyHipt.context_shape
 
 
 PUBLISHED = (TinyUni, TinyUni2h, TinyVirchow2, TinyGigaPath)

@@ -9,6 +9,7 @@ _G = "tests/arithmetic/test_geometry.py::"
 _R = "tests/test_reference_geometry.py::"
 _M = "tests/arithmetic/test_map_metrics.py::"
 _BINS = "tests/stages/test_binning.py::test_the_originals_bins_where_they_are_right"
+_N, _H = "tests/encoders/test_network.py::", "tests/encoders/test_hipt.py::"
 _ANALYSIS = "part of the analysis stage"
 
 ROWS: dict[str, dict[str, Row]] = {
@@ -91,8 +92,16 @@ ROWS: dict[str, dict[str, Row]] = {
         "icc_row_order_bug": Row(LATER, _ANALYSIS),
     },
     "hipt.json": {
-        name: Row(LATER, "the HIPT encoder is a later member")
-        for name in ("vit256", "vit4k_softmax_overflow", "vit4k", "geometry", "shift_weights", "patchify")
+        "vit256": Row(SAME, "", _N + "test_vit256_is_the_originals"),
+        "vit4k": Row(SAME, "", _N + "test_vit4k_is_the_originals"),
+        "vit4k_softmax_overflow": Row(OURS, "no logit overflows", _N + "test_large_logits_do_not_overflow"),
+        "geometry": Row(SAME, "", _H + "test_a_patch_token_is_the_superpixel_under_it"),
+        "shift_weights": Row(OURS, "divided by what covers a place", _H + "test_the_rim_is_not_scaled_down"),
+        "patchify": Row(
+            OURS,
+            "tiles of about 1,024 pixels with a halo; nothing is padded to 4,096",
+            _H + "test_any_tile_says_the_same",
+        ),
     },
     "model_predict_combine.json": {
         "model": Row(SAME, "", _P + "test_forward_loss_and_three_adam_steps_of_the_original"),

@@ -99,3 +99,12 @@ def test_print_config_does_nothing_else(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(tmp_path / "no.toml")]) == 2
     assert "no.toml" in capsys.readouterr().err
+
+
+def test_weights_lie_beside_the_file_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(WHOLE.replace("patches = 9", 'encoder = "uni"\nweights = "w/uni.bin"'), "utf-8")
+    config = read_config(tmp_path / "a.toml")
+    assert config.features is not None and config.features.weights == tmp_path / "w" / "uni.bin"
+    assert config.fit is not None and config.fit.features.weights == tmp_path / "w" / "uni.bin"
+    (tmp_path / "b.toml").write_text(to_toml(config.tables()), encoding="utf-8")
+    assert read_config(tmp_path / "b.toml") == config

@@ -49,13 +49,6 @@ def test_a_patch_token_is_the_superpixel_under_it(loaded: Any) -> None:
         np.testing.assert_allclose(got[top // 16 :, left // 16 :][:16, :16], wanted, atol=4e-3)
 
 
-@needs_vectors
-def test_geometry_is_the_originals() -> None:
-    known = json.loads((SHARED / "pixel2gene" / "hipt.json").read_text())["geometry"]
-    assert known["token_grid_matches_pixel_superpixel_grid"]
-    assert "superpixel (16R+r,16C+c), row-major" in known["note"]
-
-
 @torch.inference_mode()
 def test_the_context_of_a_window_is_the_middle_of_15_by_15(loaded: Any) -> None:
     """Worked out here for the window at rows 512, columns 256; a slide of 5 × 3 windows, white ones around it."""

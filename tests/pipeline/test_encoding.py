@@ -20,11 +20,12 @@ from napari_pixelgene.progress import Event, Note, Progress
 from napari_pixelgene.readers.images import read_image
 from napari_pixelgene.stages.features import FeatureSettings
 from napari_pixelgene.store import provenance
-from napari_pixelgene.store.features import points_name, read_points, write_points
+from napari_pixelgene.store.features import points_name, read_features, read_points, write_points
 from napari_pixelgene.store.section import SectionStore
 from tiny_vits import TinyGigaPath, TinyHipt, TinyUni, noise, write_weights
 
 pytestmark = pytest.mark.headless
+_TINY = (("uni", "Uni"), ("hipt", "Hipt"), ("hipt-smooth", "HiptSmooth"), ("gigapath", "GigaPath"))
 # H&E of 1,050 × 550 µm at 0.5 µm; tissue on the left 900 µm.
 ROWS, COLUMNS = 1100, 2100
 
@@ -43,7 +44,7 @@ def store(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Secti
     """A section on a machine that knows three tiny encoders and has no weights."""
     monkeypatch.setattr("platformdirs.user_data_path", lambda *a, **k: tmp_path / "data")
     monkeypatch.setattr(weights, "_in_hub_cache", lambda file: None)
-    tiny = {f"tiny-{n}": f"tiny_vits:Tiny{c}" for n, c in (("uni", "Uni"), ("hipt", "Hipt"), ("gigapath", "GigaPath"))}
+    tiny = {f"tiny-{n}": f"tiny_vits:Tiny{c}" for n, c in _TINY}
     monkeypatch.setattr(registry, "_ENCODERS", registry._ENCODERS | tiny)
     return import_section(tmp_path / "a.section.zarr", slide, settings=ImportSettings(mpp=0.5))
 
@@ -107,6 +108,26 @@ def test_an_encoder_that_looks_twice_continues_bit_for_bit(store: SectionStore, 
     assert first.done == first.total  # nothing is looked at again
     np.testing.assert_array_equal(again.array[:], whole)
     assert not (store.path / "features" / "tiny-hipt" / "tokens").exists()
+
+
+def test_smooth_features_are_those_of_another_encoder_averaged(store: SectionStore, tmp_path: Path) -> None:
+    """By hand at a border of the tissue and across tiles: 17 × 17 for the context, 5 × 5 close up, colour as it is."""
+    write_weights(TinyHipt(), tmp_path / "w")
+    smooth = ensure_features(store, tiny("tiny-hipt-smooth", tmp_path / "w"))
+    assert store.encoders() == ["tiny-hipt", "tiny-hipt-smooth"]
+    raw, got, mask = read_features(store, "tiny-hipt").array[:], smooth.array[:], ensure_tissue(store).mask
+    assert np.isnan(got[~mask]).all()
+    for row, column in ((0, 0), (63, 64), (40, int(np.flatnonzero(mask[40])[-1]))):
+        for channels, reach in ((slice(0, 12), 8), (slice(12, 36), 2)):
+            window = slice(max(row - reach, 0), row + reach + 1), slice(max(column - reach, 0), column + reach + 1)
+            wanted = raw[window][mask[window]][:, channels].astype(np.float64).mean(0)
+            np.testing.assert_allclose(got[row, column, channels], wanted, atol=3e-3)
+    np.testing.assert_array_equal(got[..., 36:][mask], raw[..., 36:][mask])
+    assert stale(store) == {}
+    record = provenance.records(store)["features/tiny-hipt-smooth"]
+    assert "features/tiny-hipt" in record["inputs"]
+    ensure_features(store, tiny("tiny-hipt-smooth", tmp_path / "w"))
+    assert provenance.records(store)["features/tiny-hipt-smooth"] == record
 
 
 def test_points_see_the_square_around_them(store: SectionStore, slide: Path, tmp_path: Path) -> None:

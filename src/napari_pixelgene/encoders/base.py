@@ -78,6 +78,8 @@ class Encoder(ABC):
     dtype: str = "float32"  # how its vectors are stored
     weights: tuple[WeightFile, ...] = ()
     has_windows: bool = False  # whether `shifts` means anything to it
+    made_of: str = ""  # the encoder whose features it smooths, by `smoothing`; itself it sees no pixel
+    smoothing: tuple[tuple[int, int, int], ...] = ()  # first channel, the one after the last, side in superpixels (odd)
     point_px: int | None = None  # side of the square around a point, in pixels of `mpp`; None: no vector for points
 
     @property

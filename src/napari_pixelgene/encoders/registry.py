@@ -15,6 +15,7 @@ _ENCODERS: dict[str, str] = {
     "stain_texture": f"{_HERE}.stain_texture:StainTexture",
     "hipt": f"{_HERE}.hipt:Hipt",
     "hipt-local": f"{_HERE}.hipt:HiptLocal",
+    "hipt-smooth": f"{_HERE}.hipt:HiptSmooth",
     "uni": f"{_HERE}.vit:Uni",
     "uni2-h": f"{_HERE}.vit:Uni2h",
     "virchow2": f"{_HERE}.vit:Virchow2",

@@ -31,6 +31,7 @@ from pydantic import Field, SerializeAsAny
 from napari_pixelgene.errors import SettingsError, unknown_name
 from napari_pixelgene.pipeline.importing import ImportSettings
 from napari_pixelgene.pipeline.learning import FitSettings
+from napari_pixelgene.pipeline.refining import CELL_LESS, CellLess
 from napari_pixelgene.pipeline.sources.base import Source
 from napari_pixelgene.pipeline.sources.registry import SOURCES, source_class
 from napari_pixelgene.readers.alignments import Direction
@@ -92,6 +93,8 @@ class TissueStep(TissueSettings, Step):
 class FeaturesStep(FeatureSettings, Step):
     """[features]: which encoder; the same for all sections."""
 
+    places: ClassVar[tuple[str, ...]] = ("weights",)
+
 
 class FitStep(FitSettings, Step):
     """[fit]: train a run."""
@@ -110,6 +113,7 @@ class PredictStep(Step):
     source: Path | None = Field(None, description="The section that holds the run, where it is none of these.")
     genes: tuple[str, ...] | None = Field(None, description="Only these genes.")
     device: str = Field("auto", description="auto (GPU where there is one), cpu, cuda or cuda:N.")
+    cell_less: CellLess = Field("keep", description=CELL_LESS)
     table: Path | None = Field(
         None,
         description="A queue: each slide is imported and predicted alone, one that fails stops no other, and here "

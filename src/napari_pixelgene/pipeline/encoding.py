@@ -48,7 +48,8 @@ def require_weights(encoder: Encoder, settings: FeatureSettings) -> dict[str, Pa
 def require_ready(stores: Sequence[SectionStore], settings: FeatureSettings) -> None:
     """Ask for weights before hours are spent: they must be here, or may be fetched, unless the features are there."""
     encoder = encoder_of(settings)
-    if not settings.download and any(encoder.name not in store.encoders() for store in stores):
+    enough = {encoder.name, encoder.made_of}
+    if not settings.download and not all(enough & set(store.encoders()) for store in stores):
         require_weights(encoder, settings)
 
 

@@ -32,15 +32,17 @@ from napari_pixelgene.stages.features import (
     encode_tiles,
     look_around,
     prepare,
+    smooth_tiles,
     tile_side,
     tissue_statistics,
     warn_if_coarse,
 )
+from napari_pixelgene.stages.quality import sweep_tissue
 from napari_pixelgene.stages.tissue import TissueSettings, find_tissue
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.bins import read_bins, write_bins
 from napari_pixelgene.store.captures import read_capture
-from napari_pixelgene.store.features import begin_features, read_features
+from napari_pixelgene.store.features import begin_features, features_fingerprint, read_features
 from napari_pixelgene.store.references import file_hash
 from napari_pixelgene.store.tissue import (
     ADDED,
@@ -53,6 +55,8 @@ from napari_pixelgene.store.tissue import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_pixelgene.elements.arrays import BoolArray
     from napari_pixelgene.elements.bins import Bins
     from napari_pixelgene.elements.features import Features
@@ -87,6 +91,8 @@ def ensure_tissue(
         width_um, height_um = open_slide(store).size_um
         covered = (height_um / grid.superpixel_um, width_um / grid.superpixel_um)
         tissue = Tissue(read_mask(mask, grid.yx_shape, covered), f"mask from {mask.name}")
+    elif settings.method == "histosweep":
+        tissue = sweep_tissue(open_slide(store), grid, on_event)
     else:
         tissue = find_tissue(open_slide(store), grid, settings, on_event)
     write_tissue(store, tissue, fingerprint)
@@ -111,10 +117,33 @@ def ensure_features(
     inputs = _features_inputs(store, key, encoder, settings)
     if provenance.fresh(store, key, provenance.fingerprint(chosen, inputs)) and encoder.name in store.encoders():
         return read_features(store, encoder.name)
+    of: Features | None = None
+    if encoder.made_of:
+        of = ensure_features(store, settings.replace(encoder=encoder.made_of), on_event, device)
+    files = {} if of else require_weights(encoder, settings)
     start = time.monotonic()
-    files = require_weights(encoder, settings)
     inputs = _features_inputs(store, key, encoder, settings)  # what was fetched is here by now
     fingerprint = provenance.fingerprint(chosen, inputs)
+    if of:
+        _smooth(store, tissue, encoder, of, fingerprint, on_event)
+    else:
+        _encode(store, tissue, encoder, settings, files, fingerprint, on_event, device)
+    seconds = time.monotonic() - start
+    provenance.record(store, key, fingerprint, chosen, inputs, seconds, provenance.versions("torch", "timm"))
+    return read_features(store, encoder.name)
+
+
+def _encode(
+    store: SectionStore,
+    tissue: Tissue,
+    encoder: Encoder,
+    settings: FeatureSettings,
+    files: Mapping[str, Path],
+    fingerprint: str,
+    on_event: OnEvent,
+    device: str,
+) -> None:
+    """Look at every tile, and around it where the encoder looks twice."""
     image = open_slide(store)
     grid = grid_of(store, image)
     if encoder.mpp is not None and abs(encoder.mpp - grid.work_mpp) > 1e-6:
@@ -131,13 +160,23 @@ def ensure_features(
     if isinstance(encoder, ContextEncoder):
         look_around(grid, tissue, encoder, writer, on_event, device)
     writer.finish(*tissue_statistics(writer.array, tissue, side), state)
-    seconds = time.monotonic() - start
-    provenance.record(store, key, fingerprint, chosen, inputs, seconds, provenance.versions("torch", "timm"))
-    return read_features(store, encoder.name)
+
+
+def _smooth(
+    store: SectionStore, tissue: Tissue, encoder: Encoder, of: Features, fingerprint: str, on_event: OnEvent
+) -> None:
+    """Average what another encoder said."""
+    grid = grid_of(store)
+    side = tile_side(encoder, grid)
+    writer = begin_features(store, encoder.name, grid, encoder.channels, encoder.dtype, side, fingerprint)
+    smooth_tiles(of.array, grid, tissue, encoder, writer, on_event)
+    writer.finish(*tissue_statistics(writer.array, tissue, side))
 
 
 def _features_inputs(store: SectionStore, key: str, encoder: Encoder, settings: FeatureSettings) -> dict[str, str]:
     here = {SLIDE: slide_hash(store), MASK: tissue_hash(store)}
+    if encoder.made_of and encoder.made_of in store.encoders():
+        here[f"{FEATURES}/{encoder.made_of}"] = features_fingerprint(store, encoder.made_of)
     return here | weights_inputs(store, key, encoder, settings)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from napari_pixelgene.arithmetic.resampling import work_pixels
+from napari_pixelgene.arithmetic.smoothing import box_means
 from napari_pixelgene.arithmetic.tiles import Span, Tile, tiles
 from napari_pixelgene.elements.grid import SUPERPIXEL_PX
 from napari_pixelgene.encoders.base import ContextEncoder, Tokens
@@ -188,6 +189,29 @@ def look_around(
             block = encoder.context(_tokens_around(tile.index, encoder, sink), valid, asked)
             sink.write_context(tile, _stored(block, tile, encoder))
         on_event(Progress(STAGE, done, len(plan), "neighbourhoods"))
+
+
+def smooth_tiles(
+    source: LazyArray,
+    grid: Grid,
+    tissue: Tissue,
+    encoder: Encoder,
+    sink: FeatureSink,
+    on_event: OnEvent = silent,
+) -> None:
+    """Features that are those of another encoder, averaged over their surroundings of tissue, tile by tile."""
+    plan = _plan(grid, tissue, encoder)
+    reach = max((side // 2 for _, _, side in encoder.smoothing), default=0)
+    on_event(Progress(STAGE, 0, len(plan), "smoothing"))
+    for done, tile in enumerate(plan, start=1):
+        if not sink.done(tile.index):
+            wide = tile.grown(reach).clipped(grid.yx_shape)
+            values, there = np.asarray(source[wide.region], dtype=np.float32), tissue.mask[wide.region]
+            out = np.where(there[..., None], values, np.nan)
+            for first, last, side in encoder.smoothing:
+                out[..., first:last] = box_means(values[..., first:last], there, side)
+            sink.write(tile, out[tile.within(wide)].astype(encoder.dtype))
+        on_event(Progress(STAGE, done, len(plan), "smoothing"))
 
 
 def encode_points(
