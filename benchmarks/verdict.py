@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -241,7 +242,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--first", type=int, default=2000)
     options.add_argument("--slides", type=int, default=100)
-    options.add_argument("--lines", type=Path, default=Path("verdict.jsonl"))
+    options.add_argument("--lines", type=Path, default=Path(tempfile.gettempdir()) / "pixelgene-verdict.jsonl")
     given = options.parse_args()
     lines = [json.loads(text) for text in given.lines.read_text().splitlines()] if given.lines.exists() else []
     done = {each["seed"] for each in lines}

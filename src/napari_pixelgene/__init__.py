@@ -35,6 +35,7 @@ _PUBLIC: dict[str, str] = {
     "take_proposals": "napari_pixelgene.pipeline.matching",
     "judge_registration": "napari_pixelgene.pipeline.verdict",
     "registration_report": "napari_pixelgene.pipeline.registration_report",
+    "mark_sections": "napari_pixelgene.pipeline.neighbours",
     "export_transcripts": "napari_pixelgene.pipeline.exporting",
     "export_cells": "napari_pixelgene.pipeline.exporting",
     "export_boundaries": "napari_pixelgene.pipeline.exporting",
