@@ -18,10 +18,10 @@ from napari_pixelgene.elements.features import Features
 from napari_pixelgene.elements.grid import Grid
 from napari_pixelgene.elements.tissue import Tissue
 from napari_pixelgene.errors import SettingsError
-from napari_pixelgene.models.base import Fitted, Needs, TrainingData, TrainingSection, View
+from napari_pixelgene.models.base import Fitted, Needs, Quantity, TrainingData, TrainingSection, View
 from napari_pixelgene.models.registry import available_models, get_model, model_class
 from napari_pixelgene.models.stpath.network import Sizes
-from napari_pixelgene.stages.prediction import Asked, predict_tiles, predict_units
+from napari_pixelgene.stages.prediction import QUANTITIES, Asked, predict_tiles, predict_units
 from napari_pixelgene.stages.training import train
 from napari_pixelgene.store.models import load_run, save_run
 from napari_pixelgene.store.section import SectionStore
@@ -30,6 +30,7 @@ from napari_pixelgene.store.section import SectionStore
 SETTINGS: dict[str, dict[str, Any]] = {
     "iscale": {"epochs": 2, "hidden": 16},
     "pixel2gene": {"epochs": 2, "hidden": 16},
+    "histosge": {"epochs": 2, "width": 16, "hidden": 16},
     "histex": {"epochs": 2, "hidden": 16, "embedding": 8},
     "stpath": {**small_files(), "fine_tune": "head", "epochs": 2},
     "trees": {"trees": 5},
@@ -41,8 +42,18 @@ SUPERPIXELS = {
     "calibration",
     *(f"net.{s}.{i}.{p}" for s in ("composition", "total") for i in (0, 3, 6) for p in ("weight", "bias")),
 }  # fmt: skip
+HISTOSGE = (
+    "embed.weight", "embed.bias", "place.weight", "trans.layers.0.0.norm.weight", "trans.layers.0.0.norm.bias",
+    "trans.layers.0.0.fn.to_qkv.weight", "trans.layers.0.0.fn.to_out.0.weight", "trans.layers.0.0.fn.to_out.0.bias",
+    *(f"trans.layers.0.1.{n}.{p}" for n in ("norm", "fn.net.0", "fn.net.3") for p in ("weight", "bias")),
+    *(f"gene_head.{n}.{p}" for n in (0, 2, 3) for p in ("weight", "bias")),
+)  # fmt: skip
 # The names under which a run is saved: a rename would orphan every stored run.
 NAMES = {
+    "histosge": {
+        *COMPONENTS, "recipe", "feature_mean", "feature_sd", "layout", "reach_um", "lengths_um",
+        *(f"net.{s}.{p}" for s in ("composition", "total") for p in HISTOSGE),
+    },
     "iscale": {*SUPERPIXELS, "shift_genes", "shift_total", "shift_raw"},
     "pixel2gene": SUPERPIXELS,
     "knn": {*COMPONENTS, "units", "feature_mean", "feature_sd", "targets", "learned", "neighbours"},
@@ -89,15 +100,27 @@ def tiled(name: str) -> str:
 
 
 def view(name: str, features: np.ndarray) -> View:
-    """Vectors, at places of their own for a model that speaks at points."""
+    """Vectors: in a row of superpixels with nothing around it for a model with a halo, at places of their own for one
+    that speaks at points."""
+    halo = needs(name).halo
+    if halo:
+        wide = np.full((1 + 2 * halo, len(features) + 2 * halo, features.shape[1]), np.nan, np.float32)
+        wide[halo, halo : halo + len(features)] = features
+        x, y = (8 * (np.arange(n) + 0.5) for n in (wide.shape[1], wide.shape[0]))
+        return View(wide, np.stack(np.meshgrid(x, y), axis=-1), halo)
     at = np.random.default_rng(2).uniform(0, 500, (len(features), 2))
     return View(features, at if needs(name).features == "points" else None)
 
 
+def answers(model: Fitted, name: str, features: np.ndarray, quantity: Quantity) -> np.ndarray:
+    """(vectors, genes) of all genes."""
+    genes = np.arange(len(model.genes))
+    return model.predict(view(name, features), genes, quantity).reshape(len(features), len(genes))
+
+
 def units(name: str, section: TrainingSection, held_out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """What a model says of a section's units."""
-    told = {"needs": needs(name)} if needs(name).features == "points" else {}
-    return predict_units(fitted(name), section, np.arange(12), held_out, **told)
+    return predict_units(fitted(name), section, np.arange(12), held_out, needs=needs(name))
 
 
 def slide() -> tuple[Features, Tissue]:
@@ -163,9 +186,9 @@ def test_a_stored_run_answers_the_same(name: str, tmp_path: Path) -> None:
     found = model_class(name)
     back = found.fitted.from_arrays(arrays, found.Settings.make(SETTINGS.get(name, {})), fitted(name).genes)
     assert back.members == fitted(name).members == 4
-    seen = view(name, np.random.default_rng(1).normal(size=(40, 6)).astype(np.float32))
-    for quantity in ("log", "counts"):
-        ours, theirs = (f.predict(seen, np.arange(12), quantity) for f in (fitted(name), back))  # type: ignore[arg-type]
+    seen = np.random.default_rng(1).normal(size=(40, 6)).astype(np.float32)
+    for quantity in QUANTITIES:
+        ours, theirs = (answers(f, name, seen, quantity) for f in (fitted(name), back))
         assert ours.shape == (40, 12) and ours.tobytes() == theirs.tobytes()
 
 
@@ -218,6 +241,6 @@ def test_far_from_what_was_learned_counts_stay_finite(name: str) -> None:
     """Another stain, a scanner's artefact: features that no training tissue had must not fill a map with infinities."""
     model = fitted(name)
     far = np.random.default_rng(3).normal(size=(200, 6)).astype(np.float32) * 60
-    counts = model.predict(view(name, far), np.arange(len(model.genes)), "counts")
+    counts = answers(model, name, far, "counts")
     assert np.isfinite(counts).all() and counts.min() >= 0
     assert counts.max() < 65504  # what a map of half precision holds

@@ -166,13 +166,15 @@ class View:
     points, in any order; for a model that asks for a halo (rows, columns, channels) of a tile with `halo`
     more on every side, NaN off the tissue and past the grid. `xy_um`: their centres in H&E µm, the same shape
     with (x, y) last, where the model asked for positions or has a halo. `context`: measured units near by,
-    None where nothing was measured or where it is left out.
+    None where nothing was measured or where it is left out. `asked` (rows, columns) of the tile without its halo: which
+    answers are wanted, None where all are; a model may leave the others at 0.
     """
 
     features: FloatArray
     xy_um: FloatArray | None = None
     halo: int = 0
     context: Context | None = None
+    asked: BoolArray | None = None
 
 
 def pooled_units(pooling: sparse.csr_matrix, values: FloatArray, quantity: Quantity) -> FloatArray:

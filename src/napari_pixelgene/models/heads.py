@@ -67,15 +67,19 @@ class UnitFeatures:
         return cls(torch.from_numpy(features).to(data.device), index, size, mean, sd)
 
     def sample(self, units: IntArray, most: int, rng: np.random.Generator) -> torch.Tensor:
-        """(units, samples, channels): at most `most` superpixels of each unit, drawn without replacement;
-        a unit with fewer gives its own again, in turn."""
+        """(units, samples, channels): at most `most` superpixels of each unit (see `draw`)."""
+        return self.features[torch.from_numpy(self.draw(units, most, rng)).to(self.features.device)]
+
+    def draw(self, units: IntArray, most: int, rng: np.random.Generator) -> IntArray:
+        """(units, samples) rows of `features`: at most `most` superpixels of each unit, drawn without replacement; a
+        unit with fewer gives its own again, in turn."""
         index, size = self.index[units], self.size[units]
         keys = rng.random(index.shape)
         keys[np.arange(index.shape[1]) >= size[:, None]] = 2.0
         turn = np.arange(min(most, int(size.max(initial=1)))) % np.maximum(size, 1)[:, None]
         order = np.take_along_axis(np.argsort(keys, axis=1, kind="stable"), turn, axis=1)
-        chosen = np.take_along_axis(index, order, axis=1)
-        return self.features[torch.from_numpy(chosen).to(self.features.device)]
+        chosen: IntArray = np.take_along_axis(index, order, axis=1)
+        return chosen
 
 
 def alike(mask: BoolArray) -> list[tuple[tuple[int, ...], IntArray]]:

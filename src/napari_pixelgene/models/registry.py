@@ -14,6 +14,7 @@ from napari_pixelgene.errors import unknown_name
 from napari_pixelgene.models.base import Model
 
 _MODELS: dict[str, str] = {
+    "histosge": "napari_pixelgene.models.histosge.model:HistoSge",
     "histex": "napari_pixelgene.models.histex.model:Histex",
     "iscale": "napari_pixelgene.models.iscale.model:Iscale",
     "knn": "napari_pixelgene.models.knn:KnnModel",

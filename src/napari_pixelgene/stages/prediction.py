@@ -170,14 +170,18 @@ def _latent_of(
     if needs.halo == 0:
         at = section.xy_um if needs.features == "points" else section.centres_um() if needs.positions else None
         return fitted.latent(View(section.features[touched], None if at is None else at[touched], 0, context), device)
-    tile_of: IntArray = section.row_column[touched] // _STRIP
+    side = max(_STRIP, needs.halo)
+    tile_of: IntArray = section.row_column[touched] // side
     out: FloatArray | None = None
     for index in np.unique(tile_of, axis=0):
         mine = np.flatnonzero((tile_of == index).all(1))
-        top, left = (int(i) * _STRIP for i in index)
-        wide = Tile(Span(top, top + _STRIP), Span(left, left + _STRIP)).grown(needs.halo)
-        view = View(_scattered(section, wide), _centres_um(wide, section.superpixel_um), needs.halo, context)
-        rows, columns = (section.row_column[touched[mine]] - index * _STRIP).T
+        top, left = (int(i) * side for i in index)
+        wide = Tile(Span(top, top + side), Span(left, left + side)).grown(needs.halo)
+        rows, columns = (section.row_column[touched[mine]] - index * side).T
+        wanted = np.zeros((side, side), dtype=bool)
+        wanted[rows, columns] = True
+        place = _centres_um(wide, section.superpixel_um)
+        view = View(_scattered(section, wide), place, needs.halo, context, wanted)
         latent = fitted.latent(view, device)[:, rows, columns]
         if out is None:
             out = np.empty((latent.shape[0], len(touched), latent.shape[2]), dtype=latent.dtype)
