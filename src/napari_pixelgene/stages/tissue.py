@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -32,6 +32,11 @@ _LEAST_CONTRAST = 0.05
 class TissueSettings(Section):
     """How tissue is told from glass."""
 
+    method: Literal["otsu", "histosweep"] = Field(
+        "otsu",
+        description="otsu: all that is stained; histosweep: of that what is worth learning from, without pen, dust, "
+        "debris and bare stroma (Pixel2Gene's quality mask).",
+    )
     min_area_um2: float = Field(20_000.0, ge=0, description="Pieces smaller than this are dirt and left out (µm²).")
     fill_holes_um2: float = Field(20_000.0, ge=0, description="Holes smaller than this are filled (µm²).")
 
