@@ -64,7 +64,9 @@ def likeness_figure(he: Picture, found: QualityMap, alignment: AlignmentContent 
 def _map(he: Picture, found: QualityMap) -> tuple[Figure, Axes]:
     box = _around(he, found)
     tall = (box[2] - box[3]) / (box[1] - box[0])
-    figure, (axes,) = _figure(_WIDE_IN / 2, min(max(2.0, 2.9 * tall), 4.4) + 0.6, 1, 1)
+    high = min(max(1.1, 2.9 * tall), 4.4)
+    wide = min(_WIDE_IN / 2, max(2.9, high / tall + 0.8))
+    figure, (axes,) = _figure(wide, high + 0.6, 1, 1)
     axes.imshow(he.rgb, extent=he.extent_um, alpha=0.75)
     axes.set_xlim(box[:2])
     axes.set_ylim(box[2:])
