@@ -10,6 +10,8 @@ _R = "tests/test_reference_geometry.py::"
 _M = "tests/arithmetic/test_map_metrics.py::"
 _BINS = "tests/stages/test_binning.py::test_the_originals_bins_where_they_are_right"
 _N, _H = "tests/encoders/test_network.py::", "tests/encoders/test_hipt.py::"
+_SWEEP = "tests/arithmetic/test_sweeping.py::"
+_UMI = "tests/stages/test_unit_quality.py::"
 _ANALYSIS = "part of the analysis stage"
 
 ROWS: dict[str, dict[str, Row]] = {
@@ -66,8 +68,16 @@ ROWS: dict[str, dict[str, Row]] = {
         ),
     },
     "histosweep.json": {
-        name: Row(LATER, "tissue is Otsu on optical density; HistoSweep's filter is part of the quality stage")
-        for name in ("metrics", "density", "density_small_image", "ratio", "texture_patch", "end_to_end")
+        "metrics": Row(SAME, "", _SWEEP + "test_spread_colour_and_their_ratio_are_the_originals"),
+        "density": Row(SAME, "", _SWEEP + "test_rare_squares_are_the_originals_and_a_small_slide_has_some_too"),
+        "density_small_image": Row(
+            OURS,
+            "under 20,000 squares the original fails; here eight bins a side",
+            _SWEEP + "test_rare_squares_are_the_originals_and_a_small_slide_has_some_too",
+        ),
+        "ratio": Row(SAME, "", _SWEEP + "test_the_threshold_on_texture_is_the_originals"),
+        "texture_patch": Row(SAME, "", _SWEEP + "test_texture_of_a_patch_is_the_originals_and_skimages"),
+        "end_to_end": Row(SAME, "", "tests/stages/test_quality.py::test_the_originals_slide_gives_the_originals_mask"),
     },
     "qc_folds_genes.json": {
         "block_kfold": Row(
@@ -85,11 +95,23 @@ ROWS: dict[str, dict[str, Row]] = {
             "units in one superpixel are pooled, not both dropped",
             _R + "test_units_that_share_a_superpixel_are_all_kept",
         ),
-        "qc_umi_percentile": Row(LATER, "part of the quality stage"),
-        "qc_all_zero_cluster": Row(LATER, "part of the quality stage"),
-        "umi_batch_split_lost_rows": Row(LATER, "part of the quality stage"),
-        "qc_full_script_edge_cases": Row(LATER, "part of the quality stage"),
-        "icc_row_order_bug": Row(LATER, _ANALYSIS),
+        "qc_umi_percentile": Row(SAME, "", _UMI + "test_the_percentile_of_what_is_not_empty_is_the_originals"),
+        "qc_all_zero_cluster": Row(
+            OURS, "keeps none, theirs fails", _UMI + "test_a_group_without_counts_keeps_none_where_the_original_fails"
+        ),
+        "umi_batch_split_lost_rows": Row(
+            OURS, "totals are summed at once, no row is lost", _UMI + "test_each_look_has_its_own_threshold"
+        ),
+        "qc_full_script_edge_cases": Row(
+            OURS,
+            "units are filtered, not squares, so that full cover is no special case",
+            _UMI + "test_what_is_too_empty_is_not_learned_from_and_is_scored",
+        ),
+        "icc_row_order_bug": Row(
+            OURS,
+            "values and labels are rows of the same units",
+            "tests/arithmetic/test_statistics.py::test_intraclass_correlation_by_hand",
+        ),
     },
     "hipt.json": {
         "vit256": Row(SAME, "", _N + "test_vit256_is_the_originals"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QGroupBox, QMessageBox, QVBoxLayout
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QGroupBox, QMessageBox, QVBoxLayout
 
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.gui import workers
@@ -42,6 +42,10 @@ class TissueBox(QGroupBox):
         self.session, self.fault = session, fault
         self.status = words("", "tissue-status")
         self.find_button = button("Find it", self.find_tissue, "Tells tissue from glass by its stain (Otsu).")
+        self.clean = QCheckBox("Without pen, dust and bare stroma")
+        self.clean.setToolTip(
+            "Find it leaves out what is no use to learn from as well: HistoSweep's quality mask, by colour and texture."
+        )
         self.out_button = button("Paint out", self.paint_out, "Brush away pen, folds, necrosis. Ctrl+Z takes it back.")
         self.add_button = button("Paint in", self.paint_in, "Brush tissue back that was missed.")
         self.region_button = button("Train only here", self.paint_region, "Brush where models may learn from.")
@@ -50,6 +54,7 @@ class TissueBox(QGroupBox):
         column = QVBoxLayout(self)
         column.addWidget(self.status)
         column.addLayout(row(self.find_button, self.load_button))
+        column.addWidget(self.clean)
         column.addLayout(row(self.out_button, self.add_button))
         column.addLayout(row(self.region_button, self.reset_button))
         self._task: workers.Task | None = None
@@ -73,6 +78,7 @@ class TissueBox(QGroupBox):
         without = why or ("" if has else "find the tissue first")
         for each in (self.find_button, self.load_button):
             allow(each, why)
+        self.clean.setEnabled(not why)
         for each in (self.out_button, self.add_button, self.region_button):
             allow(each, without)
         edited = store.find("tissue", "edits") is not None or store.find("tissue", "region") is not None
@@ -86,7 +92,8 @@ class TissueBox(QGroupBox):
     def find_tissue(self) -> None:
         """Find the tissue, in a thread; strokes are kept."""
         store = self.session.require_writable()
-        self._run(lambda on_event: ensure_tissue(store, TissueSettings(), on_event=on_event))
+        settings = TissueSettings(method="histosweep" if self.clean.isChecked() else "otsu")
+        self._run(lambda on_event: ensure_tissue(store, settings, on_event=on_event))
 
     @guarded
     def load(self) -> None:
