@@ -60,6 +60,9 @@ def test_the_line_has_sign_word_and_numbers():
     assert line(judged("look here", "pairs", median_error_um=6.0, worst_seen_um=None)) == (
         "▲ Look here (by the pairs alone): median 6.0 µm"
     )
+    assert line(judged("look here", "outlines", median_error_um=12.0)) == (
+        "▲ Look here (by outlines and pairs): median 12.0 µm"
+    )
     assert line(judged("do not use", "nothing")) == "✗ Do not use: nothing to judge it by"
     wrong = judged("do not use", "pairs", median_error_um=0.6, loo_rmse_um=1.1, places_unlike=35, places=42)
     assert line(wrong) == "✗ Do not use: nuclei do not agree, at 35 of 42 places"
