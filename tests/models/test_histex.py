@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
+from scipy import ndimage, sparse
 
 from learnable import composition
 from napari_pixelgene.arithmetic.metrics import pearson
@@ -36,19 +36,20 @@ ALL = np.arange(GENES)
 def section(
     name: str, seed: int, shape: tuple[int, int] = (9, 8), diameter_um: float = 55.0, depth: float = 60.0
 ) -> TrainingSection:
-    """A staggered array over a grid whose features wave; a corner of the tissue is missing."""
+    """A staggered array over a grid; a corner of the tissue is missing. Four genes follow a wave of their own."""
     rng = np.random.default_rng(seed)
     rows, columns = shape[0] * PITCH + 6, shape[1] * PITCH + 11
     y, x = np.mgrid[:rows, :columns]
-    waves = [np.sin(x / (9 + 2 * k) + seed + k) + np.cos(y / (8 + 3 * k) - k) for k in range(6)]
-    features = (np.stack(waves, -1) + 0.3 * rng.normal(size=(rows, columns, 6))).astype(np.float32)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(rows, columns, 6)), (3, 3, 0))
+    features = (smooth / smooth.std() + 0.3 * rng.normal(size=smooth.shape)).astype(np.float32)
     mask = (y + x > 14) & ~((y > rows - 9) & (x > columns - 9))
     i, j = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
     xy = np.column_stack([(j + 0.5 * (i % 2)) * PITCH + 9.3, i * PITCH + 8.1]) * 8.0
     flat = np.flatnonzero(mask)
     pooling = disk_weights(xy, diameter_um / 2, 8.0, (rows, columns), mask)[:, flat].tocsr()
     share = composition(features.reshape(-1, 6)[flat], GENES, 0.7)
-    field = np.exp(1.2 * np.sin(xy[:, 0] / 200 + seed) * np.cos(xy[:, 1] / 170))
+    phase = rng.uniform(0, 2 * np.pi, 2)
+    field = np.exp(1.2 * np.sin(xy[:, 0] / 150 + phase[0]) * np.cos(xy[:, 1] / 130 + phase[1]))
     share = pooling @ share
     share[:, -4:] *= field[:, None]
     total = depth * GENES * np.exp(0.2 * rng.normal(size=len(xy)))
@@ -305,7 +306,7 @@ def test_a_member_trained_alone_is_the_same() -> None:
 def test_it_learns_histology_alone_and_the_place_from_context() -> None:
     """What the histology shows is foretold without any count; what only the place knows needs neighbours."""
     of = data()
-    settings = {"epochs": 30, "hidden": 32, "embedding": 16, "learning_rate": 3e-3, "dense_context": True}
+    settings = {"epochs": 25, "hidden": 16, "embedding": 16, "learning_rate": 5e-3, "superpixels_per_unit": 8}
     fitted = train(get_model("histex", settings), of).fitted
     asked = section("new", 9, depth=400.0)
     truth = log1p_cp10k(asked.counts, asked.library)
@@ -390,3 +391,17 @@ def test_the_folded_head_is_the_layers_one_after_the_other(genes: int) -> None:
 
 def test_candidates_are_enough_for_the_neighbours_asked_for() -> None:
     assert 4 * get_model("histex").settings.neighbours <= CANDIDATES
+
+
+def test_arrays_of_two_captures_of_a_slide_are_made_denser_apart() -> None:
+    left, right = data().sections
+    assert left.lattice is not None and right.lattice is not None
+    beside = replace(
+        left, counts=sparse.vstack([left.counts, right.counts]).tocsr(),
+        xy_um=np.concatenate([left.xy_um, right.xy_um + np.array([9e3, 0.0])]),
+        lattice=np.concatenate([left.lattice, right.lattice + np.array([1020, 0])]),
+    )  # fmt: skip
+    xy, counts = dense_units(beside, np.ones(72 + 63, bool))
+    each = [dense_units(s, np.ones(len(s), bool)) for s in (left, right)]
+    np.testing.assert_allclose(xy, np.concatenate([each[0][0], each[1][0] + np.array([9e3, 0.0])]), atol=1e-6)
+    np.testing.assert_allclose(counts, np.concatenate([counts for _, counts in each]))

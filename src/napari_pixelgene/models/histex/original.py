@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 EPOCHS, RATE, EMBEDDING = 500, 1e-4, 128
 _STOP_BATCH = 256
+# Empty columns between the arrays of two captures, at least.
+_APART = 500
 
 
 def batch_size(units: int) -> int:
@@ -62,12 +64,26 @@ def require_lattice(section: TrainingSection) -> IntArray:
 def dense_units(section: TrainingSection, use: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Centres (points, 2) in µm and counts (points, genes) of the published 2× lattice over the units in `use` (n,)."""
     lattice = require_lattice(section)
-    place = lattice[:, ::-1]
-    if not use.any():
-        return np.zeros((0, 2)), np.zeros((0, section.counts.shape[1]))
-    row_column, counts = published_denser(place[use], section.counts[use].toarray(), is_staggered(place))
-    to_um = fit_affine(lattice.astype(np.float64), section.xy_um)
-    return np.asarray(apply_matrix(to_um, row_column[:, ::-1])), counts
+    xy: list[FloatArray] = [np.zeros((0, 2))]
+    counts: list[FloatArray] = [np.zeros((0, section.counts.shape[1]))]
+    for array in _arrays(lattice):
+        mine = array[use[array]]
+        if not len(mine):
+            continue
+        place = lattice[array]
+        row_column, values = published_denser(
+            lattice[mine][:, ::-1], section.counts[mine].toarray(), is_staggered(place)
+        )
+        to_um = fit_affine(place.astype(np.float64), section.xy_um[array])
+        xy.append(apply_matrix(to_um, row_column[:, ::-1]))
+        counts.append(values)
+    return np.concatenate(xy), np.concatenate(counts)
+
+
+def _arrays(lattice: IntArray) -> list[IntArray]:
+    """The units (n,) of every array: those of several captures of one slide lie side by side, far apart."""
+    order = np.argsort(lattice[:, 0], kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(lattice[order, 0]) > _APART) + 1)
 
 
 @dataclass(frozen=True, slots=True)
