@@ -24,6 +24,8 @@ _THEN: dict[str, str] = {
     "look here": "look at its worst places before you rely on it.",
 }
 
+_BLIND = "no nuclei could be compared there, so look at the overlay before you rely on it."
+
 
 @dataclass(frozen=True, slots=True)
 class Distrust:
@@ -69,4 +71,5 @@ def _of_capture(store: SectionStore, name: str) -> Distrust | None:
     if verdict is None:
         return None
     judged = f"The registration of '{name}' on {store.name} was judged “{verdict.level}”"
-    return Distrust(name, verdict.level, f"{judged}: {_THEN[verdict.level]}")
+    then = _BLIND if verdict.level == "look here" and verdict.basis != "nuclei" else _THEN[verdict.level]
+    return Distrust(name, verdict.level, f"{judged}: {then}")

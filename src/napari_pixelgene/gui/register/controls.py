@@ -18,6 +18,7 @@ from napari_pixelgene.gui.register.given_image import GivenImage
 from napari_pixelgene.gui.register.help_box import HelpBox
 from napari_pixelgene.gui.register.look_box import LookBox, SlideMenu, TurnRow
 from napari_pixelgene.gui.register.models import ModelChoice
+from napari_pixelgene.gui.register.sections_choice import SectionsChoice
 from napari_pixelgene.gui.register.table import PairTable
 from napari_pixelgene.gui.register.verdict_box import VerdictBox
 from napari_pixelgene.gui.register.wording import half_words, hint, summary
@@ -44,6 +45,7 @@ class Controls:
         self.contrast = ContrastRow()
         self.contrast.changed.connect(dock.looking.percent)
         self.look = LookBox(dock.looking)
+        self.sections = SectionsChoice(dock)
         self.help, self.verdict = HelpBox(dock.helping), VerdictBox(dock.judging)
         self.pick = QPushButton("Pick")
         self.pick.setCheckable(True)
@@ -107,8 +109,8 @@ class Controls:
         body.addWidget(self.contrast)
         body.addLayout(row(self.pick, self.undo, self.redo, self.delete, stretch=False))
         body.addWidget(self.hint)
-        body.addWidget(self.table)
-        body.addWidget(self.help)
+        for part in (self.table, self.sections, self.help):
+            body.addWidget(part)
         for widget in (self.models, self.fit_fault, self.summary):
             body.addWidget(widget)
         body.addLayout(blend)
@@ -136,6 +138,7 @@ class Controls:
         """The channels of the work's capture, and the other captures; each entry's data is (capture, channel)."""
         moving = work.moving
         self.captures.know(work, captures)
+        self.sections.know(work)
         self.channel.clear()
         for name in captures:
             called = f"{moving.title} · " if len(captures) == 1 else f"{name} · "

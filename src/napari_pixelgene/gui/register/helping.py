@@ -12,6 +12,7 @@ from napari_pixelgene.gui.register import steps
 from napari_pixelgene.gui.register.busy import Busy
 from napari_pixelgene.gui.register.help_box import Line
 from napari_pixelgene.gui.register.proposals import Offer, headline, off_words
+from napari_pixelgene.gui.register.sections_choice import SERIAL
 from napari_pixelgene.gui.register.sketch import Sketch, draw_offer
 from napari_pixelgene.gui.register.wording import ROUGH, SNAP, SUGGEST
 from napari_pixelgene.pipeline.matching import snap_pairs, suggest_pairs
@@ -260,7 +261,8 @@ class Helping:
         busy = f"First wait for it, or cancel: {self.busy.what}" if self.busy.running else ""
         asked = "First keep or discard the rough alignment" if self.found is not None else ""
         start = "" if work.transform is not None else _NO_START
-        nuclei = _NO_NUCLEI if work.moving.channels[0].name.startswith("density of ") else ""
+        serial = SERIAL if self.dock.controls.sections.mark == "serial" else ""
+        nuclei = _NO_NUCLEI if work.moving.channels[0].name.startswith("density of ") else serial
         pairs = "" if any(pair.enabled for pair in work.pairs.pairs) else "There is no pair to snap yet"
         allow(box.rough, busy or asked, ROUGH)
         allow(box.suggest, busy or asked or nuclei or start, SUGGEST)

@@ -16,7 +16,7 @@ from napari_pixelgene.errors import PixelGeneError, StoreError
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.layers import KEY
 from napari_pixelgene.gui.register.files import ask_save
-from napari_pixelgene.gui.register.quality import Judged, picture
+from napari_pixelgene.gui.register.quality import Judged, by_nuclei, picture
 from napari_pixelgene.gui.register.verdict_box import viridis
 from napari_pixelgene.gui.session import TISSUE, VERDICT
 from napari_pixelgene.pipeline.registration_report import registration_report
@@ -120,6 +120,13 @@ class Judging:
             self.take()
             self.reflect()
 
+    def marked_anew(self) -> None:
+        """It was said of which section the run is: a verdict that was made otherwise is of before."""
+        self.dock.helping.busy.stop()
+        self.take()
+        self.reflect()
+        self.dock.session.changed.emit(VERDICT)
+
     def _run(self, what: str, function: Any, done: Any) -> None:
         guarded(lambda dock: dock.judging._begin(what, function, done))(self.dock)
 
@@ -168,7 +175,7 @@ class Judging:
         active = layers.selection.active
         session.viewer.add_image(
             rgba,
-            name="QC map (µm apart)",
+            name="QC map (µm apart)" if by_nuclei(verdict.map) else "QC map (µm that pairs leave open)",
             rgb=True,
             scale=(pixel, pixel),
             translate=(pixel / 2, pixel / 2),

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray
-from napari_pixelgene.elements.verdict import SEEN, UNKNOWN, UNLIKE, QualityMap, Verdict
+from napari_pixelgene.elements.verdict import UNKNOWN, UNLIKE, QualityMap, Verdict
 from napari_pixelgene.gui.levels import SIGNS
 from napari_pixelgene.gui.register.pairs import Pairs
 
@@ -55,10 +55,19 @@ def places(verdict: Verdict) -> list[tuple[str, str]]:
     return [(chr(ord("A") + i), place.why) for i, place in enumerate(verdict.worst)]
 
 
+def by_nuclei(found: QualityMap) -> bool:
+    """Whether nuclei agree anywhere, so that colours are their distances; else they are what the pairs leave open."""
+    return bool(found.seen.any())
+
+
+def coloured(found: QualityMap) -> FloatArray:
+    """What the colours of the map mean (n,), in µm; NaN where nothing is known."""
+    return found.distance_um if by_nuclei(found) else np.where(found.unlike, np.nan, found.doubt_um)
+
+
 def scale_end(found: QualityMap) -> float:
-    """Where the colours of errors end, in µm."""
-    seen = found.distance_um[found.seen]
-    return float(max(_LEAST_END_UM, seen.max())) if len(seen) else _LEAST_END_UM
+    """Where the colours end, in µm."""
+    return float(np.nanmax(coloured(found), initial=_LEAST_END_UM))
 
 
 def picture(
@@ -66,7 +75,8 @@ def picture(
 ) -> tuple[Array, float]:
     """The map over a slide of (x, y) `size_um` as RGBA, and the side of its pixels in µm. It hides little.
 
-    Squares have a frame, coloured by how far nuclei lie apart; crossed where they do not agree, hatched where there is
+    Squares have a frame, coloured by how far nuclei lie apart, or, where no nuclei are heard, by what the pairs leave
+    open; crossed where they do not agree, hatched where there is
     nothing to compare: no nuclei in both images, or no tissue `under_run`, as in fat. Clear where the run is not.
     `colours` takes numbers from 0 to 1 to RGBA, `under_run` places (n, 2) in µm to whether the run lies there.
     """
@@ -77,10 +87,11 @@ def picture(
         several = (np.indices((4 * columns, 4 * rows)).reshape(2, -1).T + 0.5) / 4  # places in every square
         column, row = np.floor(several[under_run(several * found.spacing_um)]).astype(int).T
         drawn[row, column] = swatch(UNKNOWN)
-    tints = np.round(255 * colours(np.nan_to_num(found.distance_um / scale_end(found)))).astype(np.uint8)
-    for place, state, tint in zip(found.place_um, found.state, tints, strict=True):
+    value = coloured(found)
+    tints = np.round(255 * colours(np.nan_to_num(value / scale_end(found)))).astype(np.uint8)
+    for place, state, um, tint in zip(found.place_um, found.state, value, tints, strict=True):
         column, row = (int(v // found.spacing_um) for v in place)
-        drawn[row, column] = swatch(int(state), tint)
+        drawn[row, column] = swatch(int(state), tint if np.isfinite(um) else None)
     whole = drawn.swapaxes(1, 2).reshape(rows * _CELL, columns * _CELL, 4)
     width, height = (int(np.ceil(size / pixel)) for size in size_um)
     return np.ascontiguousarray(whole[:height, :width]), pixel
@@ -90,7 +101,7 @@ def swatch(state: int, tint: Array | None = None) -> Array:
     """One square (row, column, RGBA) of the map; most of it is clear."""
     square = np.zeros((_CELL, _CELL, 4), dtype=np.uint8)
     rows, columns = np.indices(square.shape[:2])
-    if state == UNKNOWN or (state == SEEN and tint is None):
+    if tint is None and state != UNLIKE:
         away = (rows + columns) % _HATCH  # light beside dark: seen on white glass as on dark nuclei
         square[away < 2], square[(away >= 2) & (away < 4)] = _INK, _PALE
         return square

@@ -16,7 +16,8 @@ from napari_pixelgene.elements.arrays import Array, FloatArray
 from napari_pixelgene.elements.verdict import UNKNOWN, UNLIKE, Verdict
 from napari_pixelgene.gui.dock import allow, button, row, words
 from napari_pixelgene.gui.levels import LOOKS
-from napari_pixelgene.gui.register.quality import line, places, scale_end, swatch
+from napari_pixelgene.gui.register.quality import by_nuclei, line, places, scale_end, swatch
+from napari_pixelgene.gui.wording import in_window
 
 if TYPE_CHECKING:
     from napari_pixelgene.gui.register.judging import Judging
@@ -67,8 +68,9 @@ class VerdictBox(QWidget):
         self.says.setStyleSheet(
             "" if look is None else f"background: {look[0]}; color: {look[1]}; padding: 3px; border-radius: 3px;"
         )
-        self.says.setToolTip("" if verdict is None else verdict.sentence)
-        self.reasons.setText("" if verdict is None or stale else "\n".join(f"• {each}" for each in verdict.reasons))
+        self.says.setToolTip("" if verdict is None else in_window(verdict.sentence))
+        told = () if verdict is None or stale else verdict.reasons
+        self.reasons.setText("\n".join(f"• {in_window(each)}" for each in told))
         self.reasons.setVisible(bool(self.reasons.text()))
         self._list([] if verdict is None or stale else places(verdict))
 
@@ -76,7 +78,7 @@ class VerdictBox(QWidget):
         """What the colours of the map mean; None while it is not shown."""
         self.legend.setVisible(verdict is not None)
         if verdict is not None:
-            self.legend.show_end(scale_end(verdict.map))
+            self.legend.show_scale(by_nuclei(verdict.map), scale_end(verdict.map))
 
     def allow(self, check: str, shown: str, report: str) -> None:
         """Why each of the buttons cannot be pressed; empty when it can."""
@@ -102,21 +104,22 @@ class Legend(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.end = QLabel()
+        self.title, self.end = QLabel(), QLabel()
         bar = np.round(255 * viridis(np.linspace(0, 1, 90))).astype(np.uint8)
-        top = row(QLabel("nuclei apart  0"), _pixmap(np.tile(bar[None], (14, 1, 1))), self.end)
+        top = row(self.title, _pixmap(np.tile(bar[None], (14, 1, 1))), self.end)
         self.nothing, self.unlike = QLabel("nothing to compare"), QLabel("do not agree")
         self.nothing.setToolTip(_NOTHING_TO_COMPARE)
         self.unlike.setToolTip(_UNLIKE)
-        marks = row(_mark(UNKNOWN), self.nothing, _mark(UNLIKE), self.unlike)
+        marks = row(_mark(UNKNOWN), self.nothing), row(_mark(UNLIKE), self.unlike)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for each in (top, marks):
+        for each in (top, *marks):
             column.addLayout(each)
         self.hide()
 
-    def show_end(self, end_um: float) -> None:
-        """Where the colours end."""
+    def show_scale(self, nuclei: bool, end_um: float) -> None:
+        """What the colours mean, and where they end."""
+        self.title.setText("nuclei apart  0" if nuclei else "pairs leave open  0")
         self.end.setText(f"{end_um:.0f} µm")
 
 
