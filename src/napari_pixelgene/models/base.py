@@ -26,6 +26,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -257,10 +258,14 @@ class Model(ABC):
         """Have everything at hand before hours are spent; fetches where a person allowed it. Raises PixelGeneError."""
         return
 
-    def known(self, genes: GeneTable, where: str) -> BoolArray:
-        """(genes,) which of the genes of a section a model of a fixed vocabulary has a word for. Raises InputError that
-        names the section (`where`) for another species."""
-        return np.ones(len(genes), dtype=bool)
+    def files(self) -> dict[str, Path]:
+        """Files besides the data that decide what is learned or answered, by what they are."""
+        return {}
+
+    def identify(self, genes: GeneTable, where: str) -> tuple[str, ...]:
+        """The id by which a model of a fixed vocabulary knows each gene of a section; empty for one that it does not.
+        Raises InputError that names the section (`where`) for another species."""
+        return genes.ids
 
     def named(self, names: Sequence[str]) -> GeneTable:
         """The genes of a fixed vocabulary by symbol or id, in this order. Raises InputError for those it lacks."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,31 +14,29 @@ from napari_pixelgene.encoders.registry import get_encoder
 from napari_pixelgene.errors import InputError, SettingsError
 from napari_pixelgene.models.base import Context, Model, TrainingData
 from napari_pixelgene.models.registry import get_model
-from napari_pixelgene.pipeline.encoding import require_ready
+from napari_pixelgene.pipeline import points
 from napari_pixelgene.pipeline.beforehand import require_genes, require_same_squares, superpixel_um
 from napari_pixelgene.pipeline.choosing import Chosen, choose_captures
-from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, region_hash
+from napari_pixelgene.pipeline.encoding import require_ready
+from napari_pixelgene.pipeline.model_sections import choose, features_input, seen_by_model
+from napari_pixelgene.pipeline.preparing import counts_inputs, region_hash
+from napari_pixelgene.pipeline.quality import without_few_counts
 from napari_pixelgene.pipeline.slide import grid_of
 from napari_pixelgene.pipeline.training_data import (
     Measured,
-    gene_statistics,
     joined_sections,
     measured_units,
     take_units,
-    training_section,
     within_region,
 )
 from napari_pixelgene.pipeline.trust import tell_distrusted
 from napari_pixelgene.progress import Note, OnEvent, silent
-from napari_pixelgene.readers.gene_list import read_gene_list
 from napari_pixelgene.settings import Section, shown
 from napari_pixelgene.stages.features import FeatureSettings
 from napari_pixelgene.stages.folds import FoldSettings, deal_blocks, members, sees
-from napari_pixelgene.stages.genes import choose_genes, listed_genes
+from napari_pixelgene.stages.unit_quality import QualitySettings
 from napari_pixelgene.store import provenance
-from napari_pixelgene.store.features import features_fingerprint
 from napari_pixelgene.store.section import SectionStore
-from napari_pixelgene.store.tissue import read_tissue
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import BoolArray
@@ -57,7 +54,10 @@ class FitSettings(Section):
     model: str = Field("pixel2gene", description="The model, by name (see `pixelgene models`).")
     model_settings: dict[str, Any] = Field(default_factory=dict, description="Settings of that model.")
     features: FeatureSettings = Field(default_factory=FeatureSettings, description="The encoder and its settings.")
-    genes: str = Field("top:300", description="Genes to learn: top:N, variable:N, file:FILE, panel or all.")
+    genes: str = Field(
+        "top:300",
+        description="Genes to learn: top:N, variable:N, file:FILE, panel or all; vocabulary: all that STPath knows.",
+    )
     captures: tuple[str, ...] = Field(
         (),
         title="Captures",
@@ -72,6 +72,9 @@ class FitSettings(Section):
         json_schema_extra=shown(empty="none"),
     )
     folds: FoldSettings = Field(default_factory=FoldSettings, description="Spatial blocks the members stop on.")
+    quality: QualitySettings = Field(
+        default_factory=QualitySettings, description="Which units are good enough to learn from."
+    )
     max_units: int = Field(200_000, ge=1, description="At most so many units are learned from, drawn at random.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("auto", description="auto (GPU where there is one), cpu, cuda or cuda:N.")
@@ -102,6 +105,15 @@ class Prepared:
         return tuple(each.store for each in self.chosen)
 
 
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What becomes of the measured units before anything is learned from them: some are held out, or others are made
+    of them. `key` tells runs apart that take otherwise."""
+
+    key: str
+    change: Callable[[list[Measured]], list[Measured]]
+
+
 def choose_device(asked: str) -> str:
     """The device to work on; asking for a GPU that is not there is an error."""
     import torch  # takes seconds: an import of data, and the form of the settings, do without
@@ -121,45 +133,56 @@ def prepare_fit(
     kind: Literal["fit", "cross"] = "fit",
     on_event: OnEvent = silent,
     apart: Sequence[Measured] = (),
+    take: Take | None = None,
 ) -> Prepared:
     """Everything up to the first step: tissue, features, counts, genes, folds, each made once.
 
     `apart` are captures that are going to be scored: on their slide they are not learned from, nor are units of other
-    captures that see their area.
+    captures that see their area. `take` changes what is learned from.
     """
     if len({s.path.resolve() for s in stores}) < len(stores):
         raise SettingsError("A section is named twice among the training sections.", "Name each once.")
-    require_genes(settings.genes)
+    model = get_model(settings.model, settings.model_settings)  # a wrong setting is told before hours are spent
+    at_points = points.is_at_points(model)
+    if not (at_points and settings.genes == points.VOCABULARY):
+        require_genes(settings.genes)
+    if kind == "fit" and not model.needs.training and not any(store.captures() for store in stores):
+        device = choose_device(settings.device)
+        return points.prepare_unmeasured(stores, settings, model, choose, on_event, device)
     chosen = chosen_to_learn(stores, settings, apart, on_event)
     for store in stores:
         require_same_squares(store, superpixel_um(stores[0]))
         tell_distrusted(store, TRAINING, on_event)
-    model = get_model(settings.model, settings.model_settings)  # a wrong setting is told before hours are spent
-    check_needs(model)
-    require_ready(stores, settings.features)
+    if at_points:
+        points.require(model, stores, settings.features, on_event)
+    else:
+        check_needs(model)
+        require_ready(stores, settings.features)
     device = choose_device(settings.device)
     measured = [within_region(measured_units(c.store, n, on_event), on_event) for c in chosen for n in c.captures]
+    measured = take.change(measured) if take is not None else measured
+    measured = [points.as_spots(m, on_event) for m in measured] if at_points else measured
+    _require_lattices(model, measured)
     reach = _reach_um(settings, measured, model.needs)
     measured = _kept_apart(measured, apart, reach, on_event)
     chosen = _still(chosen, measured)
     if kind == "fit":  # a cross-validation scores every unit, also those it did not learn from
         measured = _at_most(measured, settings, on_event)
     _tell_common(measured, on_event)
-    genes = _choose(settings.genes, measured)
-    features = {s.path: ensure_features(s, settings.features, on_event, device) for s in stores}
-    plan = _dealt(measured, settings, kind, reach)
+    seen: points.Seen = "scored" if kind == "cross" else "learned" if model.needs.training or apart else "not"
+    view = seen_by_model(measured, stores, model, settings, seen, (on_event, device))
+    measured, genes = view.measured, view.genes
+    if kind == "fit" and not model.needs.training:
+        plan = points.all_learned_from(measured)
+    else:
+        plan = _dealt(measured, settings, kind, reach)
     if kind == "cross":
         plan = _thinned(plan, settings, on_event)
-    masks = {s.path: read_tissue(s).mask for s in stores}
-    sections = tuple(
-        training_section(m, features[m.store.path], genes, model.needs, masks[m.store.path]) for m in measured
-    )
-    channels = features[stores[0].path].channels
-    data = TrainingData(sections, genes, channels, plan.fit, plan.stop, settings.seed, device)
-    fingerprint = _fingerprint(chosen, settings, genes, kind, apart)
-    return Prepared(
-        chosen, tuple(measured), tuple(features.values()), genes, data, plan, model, fingerprint, kind, tuple(apart)
-    )
+    plan = without_few_counts(plan, view.sections, settings.quality, on_event)
+    data = TrainingData(view.sections, genes, view.channels, plan.fit, plan.stop, settings.seed, device)
+    fingerprint = _fingerprint(chosen, settings, genes, kind, apart, model)
+    fingerprint = fingerprint if take is None else provenance.fingerprint({"take": take.key}, {"else": fingerprint})
+    return Prepared(chosen, tuple(measured), view.features, genes, data, plan, model, fingerprint, kind, tuple(apart))
 
 
 def chosen_to_learn(
@@ -199,19 +222,28 @@ def learned_context(prepared: Prepared, store: SectionStore) -> Context | None:
 def check_needs(model: Model) -> None:
     """Refuse, before hours are spent, a model that needs what the pipeline cannot give it yet."""
     needs = model.needs
-    missing = {
-        "features at points": needs.features != "superpixels",
-        "a lattice of units": needs.lattice,
-        "a fixed vocabulary of genes": needs.gene_space != "fitted",
-    }
+    missing = {"a fixed vocabulary of genes for superpixels": needs.gene_space != "fitted"}
     asked = [what for what, is_missing in missing.items() if is_missing]
     if asked:
         raise SettingsError(f"The model '{model.name}' needs {', '.join(asked)}.", "The pipeline cannot give that yet.")
 
 
+def _require_lattices(model: Model, measured: Sequence[Measured]) -> None:
+    """Refuse units without a place on an array, for a model that needs one."""
+    without = [m.name for m in measured if m.lattice is None]
+    if model.needs.lattice and without:
+        raise InputError(
+            f"The units of {without[0]} have no places on an array, which this recipe of '{model.name}' needs.",
+            "Import the section again where its files tell them (legacy ST, Visium), or use another recipe.",
+        )
+
+
 def reach_um(encoder: str, work_mpp: float, needs: Needs, measured: Measured) -> float:
     """How far from its centre a unit sees: half the widest window, the model's halo, and half its footprint."""
-    window = get_encoder(encoder).reach_px * work_mpp + needs.halo * measured.superpixel_um
+    if needs.features == "points":
+        window = points.REACH_UM
+    else:
+        window = get_encoder(encoder).reach_px * work_mpp + needs.halo * measured.superpixel_um
     return window + measured.footprint.size_um / 2
 
 
@@ -267,22 +299,6 @@ def _tell_common(measured: Sequence[Measured], on_event: OnEvent) -> None:
         on_event(Note(f"{text} A capture that lacks many can be left out (--without-captures).", stage=TRAINING))
 
 
-def _choose(spec: str, measured: Sequence[Measured]) -> GeneTable:
-    tables = [m.genes for m in measured]
-    if spec.startswith("file:"):
-        return _listed(Path(spec.removeprefix("file:")), tables)
-    totals, spread = zip(*(gene_statistics(m) for m in measured), strict=True)
-    return choose_genes(spec, tables, totals, spread)
-
-
-def _listed(path: Path, tables: Sequence[GeneTable]) -> GeneTable:
-    names = read_gene_list(path)
-    try:
-        return listed_genes(names, tables)
-    except InputError as error:
-        raise InputError(f"{path}: {error.problem}", error.mend) from None
-
-
 def _at_most(measured: list[Measured], settings: FitSettings, on_event: OnEvent) -> list[Measured]:
     """Draw units at random where there are more than a person wants to learn from, and say so."""
     total = sum(len(m) for m in measured)
@@ -331,7 +347,12 @@ def _joined(plans: Sequence[MemberPlan]) -> MemberPlan:
 
 
 def _fingerprint(
-    chosen: Sequence[Chosen], settings: FitSettings, genes: GeneTable, kind: str, apart: Sequence[Measured]
+    chosen: Sequence[Chosen],
+    settings: FitSettings,
+    genes: GeneTable,
+    kind: str,
+    apart: Sequence[Measured],
+    model: Model,
 ) -> str:
     values = settings.model_dump() | {"features": settings.features.chosen()}
     for name in ("device", "captures", "without_captures"):  # another device makes the same run
@@ -340,7 +361,7 @@ def _fingerprint(
     for i, each in enumerate(chosen):
         inputs[f"counts/{i}"] = provenance.fingerprint({}, counts_inputs(each.store, each.captures))
         inputs[f"region/{i}"] = region_hash(each.store)
-        inputs[f"features/{i}"] = features_fingerprint(each.store, settings.features.encoder)
+        inputs[f"features/{i}"] = features_input(each.store, settings, model)
     for i, m in enumerate(apart):
         inputs[f"apart/{i}"] = provenance.fingerprint({}, counts_inputs(m.store, [m.capture]))
-    return provenance.fingerprint(values, inputs)
+    return provenance.fingerprint(values, inputs | points.files_inputs(model))

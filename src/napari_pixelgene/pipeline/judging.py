@@ -20,6 +20,7 @@ from napari_pixelgene.pipeline.beforehand import require_same_squares, superpixe
 from napari_pixelgene.pipeline.fitting import learned_context
 from napari_pixelgene.pipeline.kept_scores import keep_scores
 from napari_pixelgene.pipeline.learning import FitSettings, Prepared, choose_device, fit, load_fitted, prepare_fit
+from napari_pixelgene.pipeline.points import asked_at, is_at_points
 from napari_pixelgene.pipeline.preparing import ensure_features
 from napari_pixelgene.pipeline.scored import STAGE, held_out, kept_apart, training_units, unlearned_units, unseen
 from napari_pixelgene.pipeline.training_data import (
@@ -136,7 +137,8 @@ def _with_permuted_training(
     on_event(Note("Trained once more, on counts shuffled among the units.", stage=STAGE))
     fitted = train(get_model(settings.model, settings.model_settings), data, on_event).fitted
     quick = evaluation.replace(permutations=1, halves=1)
-    others = _scores(fitted, prepared, settings, quick, test, on_event)
+    shuffled = replace(prepared, data=data)  # what is leaned on is shuffled too
+    others = _scores(fitted, shuffled, settings, quick, test, on_event)
     means = [o.log.as_dict()["pearson_mean"] for o in others]
     return [replace(s, permuted_training=mean) for s, mean in zip(scores, means, strict=True)]
 
@@ -144,7 +146,8 @@ def _with_permuted_training(
 def _shuffled(section: TrainingSection, rng: np.random.Generator) -> TrainingSection:
     """The units' counts and totals, dealt to other places of the section."""
     order = rng.permutation(len(section))
-    return replace(section, counts=section.counts[order], library=section.library[order])
+    everything = section.everything and replace(section.everything, counts=section.everything.counts[order])
+    return replace(section, counts=section.counts[order], library=section.library[order], everything=everything)
 
 
 def judge_run(
@@ -258,13 +261,16 @@ def ask(
     if dropped:
         on_event(Note(f"{len(dropped)} genes were not measured by {measured.name} and are not scored.", stage=STAGE))
     genes = fitted.genes.take(kept)
-    features = ensure_features(store, settings.features, on_event, device)
     model = get_model(settings.model, settings.model_settings)
     needs = model.needs
     if needs.context_counts and context is None:
         text = f"What {measured.name} measured is scored, so nothing there is leaned on: {model.without_context}."
         on_event(Note(text, stage=STAGE))
-    section = training_section(measured, features, genes, needs, read_tissue(store).mask)
+    if is_at_points(model):
+        measured, section = asked_at(measured, model, settings.features, on_event, device)
+    else:
+        features = ensure_features(store, settings.features, on_event, device)
+        section = training_section(measured, features, genes, needs, read_tissue(store).mask)
     log, counts = predict_units(fitted, section, np.array(kept), device=device, needs=needs, context=context)
     units = scored_units(measured, genes, on_event)
     return Answer(measured, genes, units, Predicted(log, counts), tuple(kept), tuple(dropped))

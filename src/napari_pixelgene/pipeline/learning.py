@@ -18,11 +18,11 @@ from napari_pixelgene.pipeline.fitting import (
     choose_device,
     prepare_fit,
 )
+from napari_pixelgene.pipeline.model_sections import features_input
 from napari_pixelgene.pipeline.predicting import PREDICTION, fitted_settings, load_fitted, predict
 from napari_pixelgene.pipeline.preparing import REGION, counts_inputs, region_hash
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.store import provenance
-from napari_pixelgene.store.features import features_fingerprint
 from napari_pixelgene.store.ledger import require_name
 from napari_pixelgene.store.models import Checkpoint, begin_run, run_meta, save_run
 from napari_pixelgene.store.section import SectionStore
@@ -65,7 +65,7 @@ def fit(
     save_run(home, run, trained.fitted.arrays(), meta)
     for text in remarks:
         on_event(Note(text, stage=TRAINING))
-    inputs = {f"features/{settings.features.encoder}": features_fingerprint(home, settings.features.encoder)}
+    inputs = {f"features/{settings.features.encoder}": features_input(home, settings, ready.model)}
     inputs |= counts_inputs(home, ready.chosen[0].captures) | {REGION: region_hash(home)}
     provenance.record(
         home, f"{TRAINING}/{run}", ready.fingerprint, settings, inputs, seconds, provenance.versions("torch")
@@ -80,7 +80,7 @@ def _meta(
         "model": settings.model,
         "model_settings": ready.model.settings.model_dump(exclude_unset=True),
         "features": settings.features.model_dump(),
-        "channels": list(ready.features[0].channels),
+        "channels": list(ready.data.channels),
         "genes": list(ready.genes.symbols),
         "gene_ids": list(ready.genes.ids),
         "train": [s.name for s in ready.stores],

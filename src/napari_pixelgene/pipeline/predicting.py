@@ -15,6 +15,8 @@ from napari_pixelgene.models.base import Context, Fitted, Model
 from napari_pixelgene.models.registry import model_class
 from napari_pixelgene.pipeline.beforehand import require_same_squares, superpixel_um
 from napari_pixelgene.pipeline.fitting import TRAINING, choose_device
+from napari_pixelgene.pipeline.point_maps import Run, predict_at_points
+from napari_pixelgene.pipeline.points import is_at_points
 from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, ensure_tissue
 from napari_pixelgene.pipeline.slide import grid_of, is_placed
 from napari_pixelgene.pipeline.training_data import joined_sections, measured_units, training_section
@@ -70,6 +72,10 @@ def predict(
     chosen = fitted.genes.indices(genes) if genes is not None else np.arange(len(fitted.genes))
     settings = FeatureSettings.of_run(meta["features"])
     where = choose_device(device)
+    model = model_class(meta["model"])(fitted_settings(meta))
+    if is_at_points(model):
+        asked = Run(store, run, fitted, model, settings, chosen, where)
+        return predict_at_points(asked, meta, PREDICTION, on_event)
     features = ensure_features(store, settings, on_event, where)
     _check_channels(features, meta, run)
     encoder_fingerprint = features_fingerprint(store, settings.encoder)
@@ -83,7 +89,6 @@ def predict(
     start = time.monotonic()
     grid = grid_of(store)
     writer = begin_maps(store, run, table, grid, fingerprint, attributes={"model": meta["model"]})
-    model = model_class(meta["model"])(fitted_settings(meta))
     needs, tissue = model.needs, ensure_tissue(store, on_event=on_event)
     context = _own_context(store, fitted, features, model, on_event)
     predict_tiles(Asked(fitted, needs, features, grid, tissue, where, context), chosen, writer, on_event)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage, sparse
 
+from napari_pixelgene.arithmetic.array_places import array_places
 from napari_pixelgene.arithmetic.pooling import footprint_weights
 from napari_pixelgene.elements.capture import Footprint
 from napari_pixelgene.elements.expression import FILTERED, MEASURED, NEVER_MEASURED
 from napari_pixelgene.errors import StoreError
 from napari_pixelgene.models.base import Needs, TrainingSection
 from napari_pixelgene.pipeline.choosing import label_of
+from napari_pixelgene.pipeline.point_sections import joined_points
 from napari_pixelgene.pipeline.preparing import ensure_bins, ensure_tissue
 from napari_pixelgene.pipeline.slide import grid_of, is_streamed, require_capture, units_in_um
 from napari_pixelgene.progress import Note, OnEvent, silent
@@ -36,7 +38,8 @@ _PLAIN = Needs()
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A capture's units on the tissue of its section: counts (n, genes of the file), totals, centres in H&E µm,
-    footprints. `name` is the section's, with the capture's own where the slide has several."""
+    footprints, and the column and row of each on its array, where files tell. `name` is the section's, with the
+    capture's own where the slide has several."""
 
     name: str
     store: SectionStore
@@ -49,6 +52,7 @@ class Measured:
     footprint: Footprint
     layer: Array  # (rows, columns) measured / filtered / never
     superpixel_um: float = 8.0
+    lattice: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.library)
@@ -65,10 +69,11 @@ def measured_units(store: SectionStore, capture: str | None = None, on_event: On
         ones = np.ones(len(bins), dtype=np.float32)
         everywhere = sparse.csr_matrix((ones, (np.arange(len(bins)), bins.superpixel)), shape=(len(bins), grid.size))
         keep = tissue.mask.ravel()[bins.superpixel]
-        pooling = everywhere
+        pooling, lattice = everywhere, None
     else:
         units = units_in_um(store, found)
         counts, library, genes, xy, footprint = units.counts, units.library, units.genes, units.xy, units.footprint
+        lattice = units.lattice if units.lattice is not None or footprint.shape != "disk" else array_places(xy)
         arguments = (footprint.shape, footprint.size_um, xy, grid.superpixel_um, grid.yx_shape)
         everywhere, pooling = footprint_weights(*arguments), footprint_weights(*arguments, tissue.mask)
         keep = pooling.getnnz(axis=1) > 0
@@ -78,7 +83,7 @@ def measured_units(store: SectionStore, capture: str | None = None, on_event: On
     layer = _measured_layer(grid, everywhere, everywhere[keep].multiply(tissue.mask.ravel()[None, :]).tocsr())
     return Measured(
         name, store, found.name, counts[keep], library[keep].astype(np.float64), xy[keep], genes, pooling[keep],
-        footprint, layer, grid.superpixel_um,
+        footprint, layer, grid.superpixel_um, None if lattice is None else lattice[keep],
     )  # fmt: skip
 
 
@@ -121,7 +126,7 @@ def take_units(measured: Measured, rows: IntArray) -> Measured:
     """Some of the units."""
     return replace(
         measured, counts=measured.counts[rows], library=measured.library[rows], xy_um=measured.xy_um[rows],
-        pooling=measured.pooling[rows],
+        pooling=measured.pooling[rows], lattice=None if measured.lattice is None else measured.lattice[rows],
     )  # fmt: skip
 
 
@@ -147,6 +152,7 @@ def training_section(
         xy_um=measured.xy_um,
         row_column=place,
         superpixel_um=measured.superpixel_um,
+        lattice=measured.lattice,
         unit_um=measured.footprint.size_um,
     )
 
@@ -158,6 +164,8 @@ def joined_sections(sections: Sequence[TrainingSection]) -> TrainingSection:
     """
     if len(sections) == 1:
         return sections[0]
+    if sections[0].everything is not None:
+        return joined_points(sections)
     places = np.concatenate([s.row_column for s in sections])
     row_column, first, column = np.unique(places, axis=0, return_index=True, return_inverse=True)
     starts = np.cumsum([0, *(len(s.features) for s in sections)])

@@ -22,7 +22,7 @@ from napari_pixelgene.errors import InputError
 from napari_pixelgene.models.base import Everything, Fitted, Quantity, View, pooled_units
 from napari_pixelgene.models.stpath.inputs import encoded, scaled
 from napari_pixelgene.models.stpath.network import Sizes, STPathNetwork
-from napari_pixelgene.models.stpath.vocabulary import MASK, GeneVocabulary
+from napari_pixelgene.models.stpath.vocabulary import MASK, GeneVocabulary, few, require_human
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 NET, OWN = "net.", "own."
 EMBED, HEAD = "input_encoder.gene_embed.weight", "gene_exp_head.1."
+CLASS_TOKENS = "Use the class tokens of GigaPath: its encoder, or a file of embeddings made with it (file:PATH)."
 # A measured unit stands for the point that is asked for where both lie within this.
 _SAME_UM = 0.01
 # A spot with more counts of one gene than half precision holds is a mistake of the network.
@@ -195,7 +196,14 @@ class FittedSTPath(Fitted):
     def _tokens(self, genes: GeneTable) -> IntArray:
         if self._known is None:
             self._known = GeneVocabulary.unpacked(self._arrays["vocabulary"])
-        return self._known.tokens(genes)
+        require_human(genes, "the context")
+        tokens = self._known.tokens(genes)
+        if not (tokens >= 0).any():
+            raise InputError(
+                f"STPath knows none of the genes that were measured, such as {few(genes.symbols)}.",
+                "Import the counts with gene symbols (case counts) or Ensembl ids, or choose context=none.",
+            )
+        return tokens
 
     def _shown(self, context: Context | None) -> BoolArray | None:
         """(members, units) of the context that each member may see, or None where nothing is shown."""
@@ -214,7 +222,7 @@ class FittedSTPath(Fitted):
         if features.shape[1] != length:
             raise InputError(
                 f"A point has {features.shape[1]:,} numbers, STPath reads {length:,}.",
-                "Use the class tokens of GigaPath: the encoder 'gigapath', or a file of embeddings made with it.",
+                CLASS_TOKENS,
             )
         lost = int((~np.isfinite(features).all(axis=1)).sum())
         if lost:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.models.base import Batch, Needs, Scores, Snapshots, TorchModel, TrainingData
 from napari_pixelgene.models.stpath import labels, tuning, weights
-from napari_pixelgene.models.stpath.fitted import EMBED, HEAD, NET, OWN, FittedSTPath, everything_of
+from napari_pixelgene.models.stpath.fitted import CLASS_TOKENS, EMBED, HEAD, NET, OWN, FittedSTPath, everything_of
 from napari_pixelgene.models.stpath.inputs import encoded, scaled
 from napari_pixelgene.models.stpath.settings import STPathSettings
 from napari_pixelgene.models.stpath.tuning import TunedSection, TuningPlan
@@ -21,6 +20,8 @@ from napari_pixelgene.models.stpath.vocabulary import FIRST, few, require_human
 from napari_pixelgene.progress import Note, OnEvent, silent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray, IntArray
@@ -63,11 +64,16 @@ class STPath(TorchModel):
         organ, technology = self.settings.organ, self.settings.technology
         on_event(Note(f"STPath is told: organ {organ}, technology {technology}.", stage="fit"))
 
-    def known(self, genes: GeneTable, where: str) -> BoolArray:
-        """See `Model.known`."""
+    def files(self) -> dict[str, Path]:
+        """See `Model.files`."""
+        released = self._released()
+        return {"weights": released.weights_path, "vocabulary": released.vocabulary_path}
+
+    def identify(self, genes: GeneTable, where: str) -> tuple[str, ...]:
+        """See `Model.identify`: Ensembl ids."""
         require_human(genes, where)
-        out: BoolArray = self._released().vocabulary.tokens(genes) >= 0
-        return out
+        vocabulary = self._released().vocabulary
+        return tuple(vocabulary.ids[t - FIRST] if t >= FIRST else "" for t in vocabulary.tokens(genes).tolist())
 
     def named(self, names: Sequence[str]) -> GeneTable:
         """See `Model.named`."""
@@ -80,6 +86,10 @@ class STPath(TorchModel):
     def plan(self, data: TrainingData) -> TuningPlan:
         """See `TorchModel.plan`. Of members that learn one is planned at a time; the others need no section."""
         released = self._released()
+        if len(data.channels) != released.sizes.image:
+            raise InputError(
+                f"A point has {len(data.channels):,} numbers, STPath reads {released.sizes.image:,}.", CLASS_TOKENS
+            )
         tokens = released.vocabulary.tokens(data.genes)
         lost = [s for s, token in zip(data.genes.symbols, tokens, strict=True) if token < 0]
         if lost:
@@ -160,7 +170,7 @@ class STPath(TorchModel):
         everything = everything_of(section)
         measured = self._released().vocabulary.tokens(everything.genes)
         duplicates: Any = "last" if self.settings.recipe == "original" else "max"
-        counts = sparse.csr_matrix(section.counts, dtype=np.float64)
+        counts = section.counts.astype(np.float64, copy=True)  # a view would sort the section's own columns
         return TunedSection(
             image=torch.from_numpy(np.asarray(section.features, dtype=np.float32)),
             xy=scaled(section.xy_um, self.settings.isotropic),

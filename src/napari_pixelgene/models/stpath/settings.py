@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.models.stpath.labels import Organ, Technology, organ_named, technology_named
@@ -91,7 +91,15 @@ class STPathSettings(Section):
         json_schema_extra=shown(rare=True),
     )
 
+    @field_validator("context")
+    @classmethod
+    def _is_a_choice(cls, value: str) -> str:
+        kind, _, argument = value.strip().partition(":")
+        if kind not in ("measured", "region", "none", "file") or (kind == "file") != bool(argument):
+            raise ValueError("use measured, region, file:FILE or none")
+        return value.strip()
+
     @property
     def leans(self) -> bool:
         """Whether measured units are shown to the network."""
-        return self.context.strip() != "none"
+        return self.context != "none"

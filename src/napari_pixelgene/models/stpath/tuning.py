@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from napari_pixelgene.models.stpath.settings import STPathSettings
 
 LEAST_PATCH = 64
+# Steps of an epoch on a section of few units, which are masked anew in each.
+_LEAST_STEPS = 8
 # The technology is hidden from this share of spots, so that the network does without as well.
 _UNTOLD = 0.8
 _CLIP = 1.0
@@ -114,10 +116,11 @@ class TuningPlan(Plan):
         return network
 
     def patches(self, rng: np.random.Generator, most: int) -> Iterator[Batch]:
-        """Patches of the units to learn from until every one could have been seen once."""
+        """Patches of the units to learn from until every one could have been seen once, and some at least."""
         sizes = np.array([len(s.fit) for s in self.sections], dtype=np.float64)
-        seen = 0
-        while seen < int(sizes.sum()):
+        seen, steps = 0, 0
+        while seen < int(sizes.sum()) or steps < _LEAST_STEPS:
+            steps += 1
             section = self.sections[int(rng.choice(len(sizes), p=sizes / sizes.sum()))]
             count = int(rng.integers(LEAST_PATCH, most + 1))
             near = nearest(section.xy[section.fit], int(rng.integers(len(section.fit))), count)
