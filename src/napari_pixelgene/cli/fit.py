@@ -13,6 +13,7 @@ from napari_pixelgene.pipeline import learning
 from napari_pixelgene.pipeline.learning import FitSettings
 from napari_pixelgene.stages.features import FeatureSettings
 from napari_pixelgene.stages.folds import FoldSettings
+from napari_pixelgene.stages.unit_quality import QualitySettings
 
 
 @Parameter(name="*")
@@ -47,6 +48,8 @@ class Learned:
     block_um: Annotated[float, of(FoldSettings, "block_um")] = default(FoldSettings, "block_um")
     folds: Annotated[int, of(FoldSettings, "folds")] = default(FoldSettings, "folds")
     partitions: Annotated[int, of(FoldSettings, "partitions")] = default(FoldSettings, "partitions")
+    quality_percentile: Annotated[float, of(QualitySettings, "percentile")] = default(QualitySettings, "percentile")
+    quality_clusters: Annotated[int, of(QualitySettings, "clusters")] = default(QualitySettings, "clusters")
     max_units: Annotated[int, of(FitSettings, "max_units")] = default(FitSettings, "max_units")
     seed: Annotated[int, of(FitSettings, "seed")] = default(FitSettings, "seed")
     device: Annotated[str, of(FitSettings, "device")] = default(FitSettings, "device")
@@ -65,6 +68,9 @@ class Learned:
                 "without_captures": self.without_captures,
                 "folds": FoldSettings.make(
                     {"block_um": self.block_um, "folds": self.folds, "partitions": self.partitions}
+                ),
+                "quality": QualitySettings.make(
+                    {"percentile": self.quality_percentile, "clusters": self.quality_clusters}
                 ),
                 "max_units": self.max_units,
                 "seed": self.seed,
