@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mother import Panel, mother
 from napari_pixelgene.simulate.run import SimulatedRun, simulate_run
 from napari_pixelgene.simulate.settings import SimulationSettings
+from napari_pixelgene.store.section import SectionStore
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -36,3 +38,15 @@ def arrays_run(tmp_path_factory: pytest.TempPathFactory) -> SimulatedRun:
     """A slide of 1050 × 800 µm with 16 genes, also on a Visium and a Visium HD array. Do not write into it."""
     settings = SimulationSettings(width_um=1050, height_um=800, genes=16, hidden_genes=4, seed=9)
     return simulate_run(tmp_path_factory.mktemp("arrays_run"), settings, visium=True, visium_hd=True)
+
+
+@pytest.fixture(scope="session")
+def mother_store(tmp_path_factory: pytest.TempPathFactory) -> SectionStore:
+    """A mother slide with three captures and its features: A and B overlap, C lies apart and has two genes more and one
+    less. Runs may be added under names of their own."""
+    from napari_pixelgene.pipeline.preparing import ensure_features
+
+    lopsided = Panel(genes=tuple(f"G{i}" for i in range(1, 10)), depth=90.0)
+    made = mother(tmp_path_factory.mktemp("mother"), {"A": Panel(), "B": Panel(), "C": lopsided})
+    ensure_features(made)
+    return made

@@ -40,12 +40,9 @@ REACH = 17 * 8 / 2 + SPOT_UM / 2
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> SectionStore:
+def store(mother_store: SectionStore) -> SectionStore:
     """A and B overlap, C lies apart and has two genes more and one less."""
-    lopsided = Panel(genes=("G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9"), depth=90.0)
-    made = mother(tmp_path_factory.mktemp("mother"), {"A": Panel(), "B": Panel(), "C": lopsided})
-    ensure_features(made)
-    return made
+    return mother_store
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 """Places of a tissue that probably hold no cells, by how dark and how varied their pixels are (specs/iscale.md 5.2).
 
-Nuclei make a superpixel varied on dark ground; stroma, lumen and debris are bright or flat. The ratio of both, each
-brought to 0…1, is split by Otsu below its 95th percentile. The threshold moves with the share of background on the
-slide, which counts as 0, and with the stain: it sorts out, it proves nothing.
+Nuclei make a superpixel varied on dark ground; stroma, lumen and debris are bright or flat. The ratio of both is split
+by Otsu below its 95th percentile. The published code counts background as 0: where there is much of it, it splits
+tissue from glass and keeps all tissue. Here the tissue alone is split. Otsu always splits: what is left out is less
+likely to hold cells than the rest, and no more is said.
 """
 
 from __future__ import annotations
@@ -20,24 +21,28 @@ _TINY = 1e-8
 _HIGHEST = 95.0
 
 
-def likely_cells(mean: FloatArray, sd: FloatArray, tissue: BoolArray) -> BoolArray:
+def likely_cells(mean: FloatArray, sd: FloatArray, tissue: BoolArray, background: bool = False) -> BoolArray:
     """Which superpixels (rows, columns) likely hold cells. `mean` and `sd` are those of all values of all pixels and
-    channels in a superpixel; off the tissue nothing is likely to. Where nothing varies all tissue is kept."""
-    ratio = texture_ratio(np.where(tissue, mean, 0.0), np.where(tissue, sd, 0.0))
+    channels in a superpixel; off the tissue nothing is likely to. Where nothing varies all tissue is kept. With
+    `background` what is no tissue takes part as 0, as published."""
+    part = np.ones_like(tissue) if background else tissue
+    keep = np.zeros(tissue.shape, dtype=bool)
+    if not tissue.any():
+        return keep
+    ratio = texture_ratio(np.where(tissue, mean, 0.0)[part], np.where(tissue, sd, 0.0)[part])
     most = ratio[ratio <= np.percentile(ratio, _HIGHEST)]
-    if not np.ptp(most):
-        return np.asarray(tissue.copy())
-    return np.asarray((ratio >= threshold_otsu(most)) & tissue)
+    keep[part] = True if not np.ptp(most) else ratio >= threshold_otsu(most)
+    return np.asarray(keep & tissue)
 
 
 def texture_ratio(mean: FloatArray, sd: FloatArray) -> FloatArray:
-    """Spread over brightness, each from 0 to 1 over all superpixels."""
+    """Spread over brightness, each as a share of the largest, as published where some background is 0."""
     return np.asarray(_to_unit(sd) / (_to_unit(mean) + _TINY))
 
 
 def _to_unit(values: FloatArray) -> FloatArray:
     values = np.asarray(values, dtype=np.float64)
-    return np.asarray((values - values.min()) / (values.max() - values.min() + _TINY))
+    return np.asarray(values / (values.max(initial=0.0) + _TINY))
 
 
 def pooled_moments(means: FloatArray, sds: FloatArray) -> tuple[FloatArray, FloatArray]:

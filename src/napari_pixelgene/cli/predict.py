@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from napari_pixelgene.cli.options import Listener, SectionPaths, default, holder, of, open_section, open_sections
 from napari_pixelgene.pipeline import learning
 from napari_pixelgene.pipeline.learning import FitSettings
+from napari_pixelgene.pipeline.refining import CELL_LESS, CellLess
 from napari_pixelgene.readers.gene_list import read_gene_list
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def predict(
         ),
     ] = (),
     device: Annotated[str, of(FitSettings, "device")] = default(FitSettings, "device"),
+    cell_less: Annotated[CellLess, Parameter(help=CELL_LESS)] = "keep",
     terminal: Listener,
 ) -> None:
     """Predict gene maps over sections with a trained run."""
@@ -38,7 +40,7 @@ def predict(
     home = open_section(source, writable=False) if source is not None else holder(stores, run)
     chosen = _symbols(genes)
     for store in stores:
-        maps = learning.predict(store, run, home, chosen, terminal, device)
+        maps = learning.predict(store, run, home, chosen, terminal, device, cell_less)
         values = {"section": str(store.path), "run": run, "genes": len(maps.genes), "unit": maps.unit}
         values["yx_shape"] = list(maps.levels[0].shape[1:])
         terminal.result(values, f"{store.path.name}: maps of {_counted(len(maps.genes))} ({maps.unit}).")

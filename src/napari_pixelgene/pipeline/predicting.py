@@ -18,6 +18,7 @@ from napari_pixelgene.pipeline.fitting import TRAINING, choose_device
 from napari_pixelgene.pipeline.point_maps import Run, predict_at_points
 from napari_pixelgene.pipeline.points import is_at_points
 from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, ensure_tissue
+from napari_pixelgene.pipeline.refining import CellLess, refined, require_squares
 from napari_pixelgene.pipeline.slide import grid_of, is_placed
 from napari_pixelgene.pipeline.training_data import joined_sections, measured_units, training_section
 from napari_pixelgene.progress import Note, OnEvent, silent
@@ -62,8 +63,12 @@ def predict(
     genes: Sequence[str] | None = None,
     on_event: OnEvent = silent,
     device: str = "auto",
+    cell_less: CellLess = "keep",
 ) -> Expression:
-    """Maps of a run over a section, tile by tile; a killed prediction continues, a finished one is opened."""
+    """Maps of a run over a section, tile by tile; a killed prediction continues, a finished one is opened.
+
+    `cell_less` says what becomes of tissue that likely holds no cells.
+    """
     home = source or store
     fitted, meta = load_fitted(home, run)
     require_same_squares(store, meta.get("superpixel_um", superpixel_um(home)))
@@ -74,6 +79,7 @@ def predict(
     where = choose_device(device)
     model = model_class(meta["model"])(fitted_settings(meta))
     if is_at_points(model):
+        require_squares(cell_less, run)
         asked = Run(store, run, fitted, model, settings, chosen, where)
         return predict_at_points(asked, meta, PREDICTION, on_event)
     features = ensure_features(store, settings, on_event, where)
@@ -82,19 +88,22 @@ def predict(
     inputs = {f"features/{settings.encoder}": encoder_fingerprint, f"{TRAINING}/{run}": meta["fingerprint"]}
     inputs |= counts_inputs(store)  # the layer that tells where something was measured follows the transform
     table = fitted.genes.take(chosen)
-    fingerprint = provenance.fingerprint({"genes": list(table.symbols)}, inputs)
+    asked_for = {} if cell_less == "keep" else {"cell_less": cell_less}
+    fingerprint = provenance.fingerprint({"genes": list(table.symbols), **asked_for}, inputs)
     if provenance.made_with(store, "maps", run) == fingerprint:
         on_event(Note(f"The maps of '{run}' on {store.path.name} are finished; nothing to predict.", stage=PREDICTION))
         return read_maps(store, run)
     start = time.monotonic()
     grid = grid_of(store)
-    writer = begin_maps(store, run, table, grid, fingerprint, attributes={"model": meta["model"]})
+    writer = begin_maps(store, run, table, grid, fingerprint, attributes={"model": meta["model"], **asked_for})
+    sink = refined(writer, store, cell_less, on_event)
     needs, tissue = model.needs, ensure_tissue(store, on_event=on_event)
     context = _own_context(store, fitted, features, model, on_event)
-    predict_tiles(Asked(fitted, needs, features, grid, tissue, where, context), chosen, writer, on_event)
+    predict_tiles(Asked(fitted, needs, features, grid, tissue, where, context), chosen, sink, on_event)
     writer.finish(_measured_layer(store, grid, on_event), on_event)
     seconds = time.monotonic() - start
-    provenance.record(store, f"{PREDICTION}/{run}", fingerprint, {}, inputs, seconds, provenance.versions("torch"))
+    versions = provenance.versions("torch")
+    provenance.record(store, f"{PREDICTION}/{run}", fingerprint, asked_for, inputs, seconds, versions)
     return read_maps(store, run)
 
 

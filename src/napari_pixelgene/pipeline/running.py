@@ -101,7 +101,7 @@ def _predict(config: RunConfig, on_event: OnEvent) -> dict[str, Any]:
         return {}
     source = SectionStore.open(step.source, writable=False) if step.source else None
     for path in step.sections:
-        predict(SectionStore.open(path), step.run, source, step.genes, on_event, step.device)
+        predict(SectionStore.open(path), step.run, source, step.genes, on_event, step.device, step.cell_less)
     return {"predicted": [str(path) for path in step.sections]}
 
 
