@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_pixelgene.encoders.base import Tokens
 from napari_pixelgene.encoders.hipt import AROUND, Hipt, HiptLocal, mean_colour
 from tiny_vits import TinyHipt, TinyHiptLocal, noise, run, write_weights
 
@@ -65,6 +66,22 @@ def test_the_context_of_a_window_is_the_middle_of_15_by_15(loaded: Any) -> None:
     said = encoder._context_network(field.permute(2, 0, 1)[None])[0, 1:].view(15, 15, -1)[AROUND, AROUND]
     np.testing.assert_allclose(got, said, atol=4e-3)
     assert np.abs(got).max() > 0.1
+
+
+@pytest.mark.parametrize("shifts", [1, 2, 4])
+def test_neighbours_are_the_windows_side_by_side(loaded: Any, shifts: int) -> None:
+    """With overlapping windows those that touch, not those that overlap; what was not looked at is a white window."""
+    encoder = loaded(shifts=shifts)
+    place = np.array([(r, c) for r in range(-8, 9) for c in range(-6, 9)])
+    vectors = np.zeros((len(place), 24), np.float32)
+    vectors[:, :2] = place + 100
+    found = encoder._neighbourhoods(Tokens(place, vectors), np.array([[0, 1], [2, 2]]), torch.device("cpu"))
+    assert found.shape == (2, 15, 15, 24)
+    for window, (row, column) in enumerate(((0, 1), (2, 2))):
+        for down, right in ((0, 0), (1, 0), (0, -1)):
+            wanted = [row + shifts * down + 100, column + shifts * right + 100]
+            assert found[window, AROUND + down, AROUND + right, :2].tolist() == wanted
+    assert torch.equal(found[0, 14, 14], encoder._blank)
 
 
 def test_a_far_window_changes_the_context_and_nothing_else(loaded: Any) -> None:

@@ -105,7 +105,7 @@ def _check(data: TrainingData) -> None:
     if few < _LEAST_UNITS:
         raise InputError(
             f"A member of the ensemble is left with {few} units to learn from.",
-            "Use more folds or smaller blocks, or a larger section.",
+            "Use more folds or smaller blocks, a larger section, or an encoder that sees less around a place.",
         )
 
 
