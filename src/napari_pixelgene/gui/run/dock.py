@@ -159,10 +159,13 @@ class RunDock(Dock):
         """Why it cannot be run, having asked what it will cost."""
         try:
             choices = self.choices()
+            missing = self.options.missing() if self.options is not None else ""
         except PixelGeneError as error:
             self.cost.ask(None)
             return str(error)
-        self.cost.ask(choices if choices.train else None)
+        self.cost.ask(choices if choices.train and not missing else None)
+        if missing:
+            return missing
         places = {path.resolve() for path in choices.sections()}
         busy = self.progress.running
         if busy is None and (busy := next((j for j in jobs.running() if places & set(j.sections)), None)) is not None:

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 from napari_pixelgene.errors import PixelGeneError
 
 if TYPE_CHECKING:
+    from napari_pixelgene.models.base import Needs
     from napari_pixelgene.settings import Section
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """A model, an encoder or a device: its name, a line about it, and why it cannot be chosen, if so; `lacks` says
-    that in two words."""
+    that in two words. `needs` is what a model works from."""
 
     name: str
     title: str
     why_not: str = ""
     settings: type[Section] | None = None
     lacks: str = ""
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,29 @@ def _tried(name: str, find: Callable[[str], Member]) -> Member:
 
 
 def _model(name: str) -> Member:
+    """A model that lacks a file can be chosen: its settings are where the file is named."""
     from napari_pixelgene.models.registry import get_model
-    from napari_pixelgene.pipeline.learning import check_needs
 
     model = get_model(name)
-    try:
-        check_needs(model)
-    except PixelGeneError as error:
-        return Member(name, model.title, str(error), model.Settings)
-    return Member(name, model.title, "", model.Settings)
+    lacks = "files missing" if model.missing() else ""
+    return Member(name, model.title, "", model.Settings, lacks, needs_in_words(model.needs))
+
+
+def needs_in_words(needs: Needs) -> str:
+    """What a model works from."""
+    words = ["histology at points" if needs.features == "points" else "histology of 8 µm squares"]
+    words += ["with its surroundings"] if needs.halo else []
+    words += ["measured spots or squares near by, where there are any"] if needs.context_counts else []
+    words += ["spots in rows and columns"] if needs.lattice else []
+    words += ["genes of its own vocabulary"] if needs.gene_space != "fitted" else []
+    return ", ".join(words)
+
+
+def missing_for(name: str, settings: dict[str, Any]) -> str:
+    """What a model with these settings lacks on this machine, and how to get it; empty where nothing is."""
+    from napari_pixelgene.models.registry import get_model
+
+    return get_model(name, settings).missing()
 
 
 def _encoder(name: str) -> Member:

@@ -12,7 +12,7 @@ from napari_pixelgene.gui.dock import heading, words
 from napari_pixelgene.gui.fold import Fold
 from napari_pixelgene.gui.forms import SettingsForm
 from napari_pixelgene.gui.run.choices import changed_only
-from napari_pixelgene.gui.run.engine import Engine, Member
+from napari_pixelgene.gui.run.engine import Engine, Member, missing_for
 from napari_pixelgene.gui.run.genes_box import GenesBox
 
 if TYPE_CHECKING:
@@ -76,7 +76,14 @@ class OptionsBox(QWidget):
     def show_needs(self, missing: Iterable[str]) -> None:
         """Say whether the chosen encoder's features are there, naming the sections where they are not."""
         lacking = ", ".join(missing)
-        self.needs.setText(f"needs: features (made first for {lacking})" if lacking else "needs: features ✓")
+        model = self.engine.model(str(self.model.currentData()))
+        made = f" (made first for {lacking})" if lacking else " ✓"
+        self.needs.setText(f"needs: {model.needs}{made}")
+
+    def missing(self) -> str:
+        """What the chosen model lacks with its settings, and how to get it. Raises SettingsError, as `value` does."""
+        chosen = self.value()
+        return missing_for(chosen.model, chosen.model_settings)
 
     def show_cost(self, found: Estimate) -> None:
         """Say how much of the time is for the scores."""
