@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from napari_pixelgene.arithmetic.targets import composition_log, min_max
 from napari_pixelgene.models.base import Fitted, Quantity, View
 from napari_pixelgene.models.histex.context import nearest
-from napari_pixelgene.models.histex.network import HistexNet, activate
+from napari_pixelgene.models.histex.network import OFFSET, HistexNet
 from napari_pixelgene.models.histex.original import dense_units
 from napari_pixelgene.models.histex.settings import HistexSettings
 from napari_pixelgene.models.histex.windows import Sliding, sliding_windows
@@ -34,7 +35,7 @@ class FittedOriginal(Fitted):
         self.genes = genes
         self.members = len(arrays["low"])
         self.side = int(arrays["side"][0])
-        self._folded: list[tuple[FloatArray, FloatArray]] | None = None
+        self._folded: list[tuple[torch.Tensor, torch.Tensor]] | None = None
         self._lattice: tuple[Context, list[tuple[FloatArray, FloatArray]]] | None = None
 
     def arrays(self) -> dict[str, Array]:
@@ -109,27 +110,44 @@ class FittedOriginal(Fitted):
     def combine(self, latent: FloatArray, genes: IntArray, quantity: Quantity) -> FloatArray:
         """The median of the states' counts, as published."""
         if quantity == "counts":
-            return np.asarray(np.median(self._counts(latent, genes), axis=0))
-        return self._composition(np.median(self._counts(latent, np.arange(len(self.genes))), axis=0), genes)
+            return _median(self._each(latent, genes))
+        return self._composition(_median(self._each(latent, np.arange(len(self.genes)))), genes)
 
     def _composition(self, counts: FloatArray, genes: IntArray) -> FloatArray:
         flat = counts.reshape(-1, counts.shape[-1])
         return composition_log(flat[:, genes], flat.sum(1)).reshape(*counts.shape[:-1], len(genes))
 
     def _counts(self, latent: FloatArray, genes: IntArray) -> FloatArray:
-        """(members, where…, genes) counts in one superpixel: output · range / K + minimum / K."""
-        size, span, low = float(self._arrays["unit_size"][0]), self._arrays["span"], self._arrays["low"]
-        out = []
-        for m, (weights, bias) in enumerate(self.folded()):
-            raw = latent[m] @ weights[:, genes] + bias[genes]
-            output = activate(torch.from_numpy(np.ascontiguousarray(raw))).numpy()
-            out.append(output * (span[m, genes] / size) + low[m, genes] / size)
-        return np.stack(out)
+        """(members, where…, genes) counts in one superpixel."""
+        return np.stack([each.numpy() for each in self._each(latent, genes)])
 
-    def folded(self) -> list[tuple[FloatArray, FloatArray]]:
+    def _each(self, latent: FloatArray, genes: IntArray) -> list[torch.Tensor]:
+        """Of every member (where…, genes): output · range / K + minimum / K, each step in the place of the last."""
+        size, where = float(self._arrays["unit_size"][0]), latent.shape[1:-1]
+        every = len(genes) == len(self.genes) and bool((genes == np.arange(len(genes))).all())
+        out = []
+        for m, maps in enumerate(self.folded()):
+            weights, bias = maps if every else (x[..., genes] for x in maps)
+            span = torch.from_numpy(self._arrays["span"][m, genes] / size).to(weights)
+            low = torch.from_numpy(self._arrays["low"][m, genes] / size).to(weights)
+            flat = torch.from_numpy(np.ascontiguousarray(latent[m])).reshape(-1, latent.shape[-1])
+            raw = nn.functional.elu(torch.addmm(bias, flat, weights), alpha=OFFSET, inplace=True)
+            out.append(raw.mul_(span).add_(low + OFFSET * span).reshape(*where, len(genes)))
+        return out
+
+    def folded(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The head of every member as one affine map, (embedding + channels, genes) and (genes,)."""
         if self._folded is None:
             with torch.inference_mode():
-                maps = [self.network(m).folded() for m in range(self.members)]
-            self._folded = [(weights.numpy(), bias.numpy()) for weights, bias in maps]
+                self._folded = [self.network(m).folded() for m in range(self.members)]
         return self._folded
+
+
+def _median(states: list[torch.Tensor]) -> FloatArray:
+    """The middle of the states, the mean of two where there is none."""
+    if len(states) == 1:
+        return np.asarray(states[0].numpy())
+    ordered = torch.stack(states).sort(dim=0).values
+    half = len(states) // 2
+    middle = ordered[half] if len(states) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    return np.asarray(middle.numpy())

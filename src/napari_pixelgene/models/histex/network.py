@@ -37,10 +37,10 @@ class CrossAttention(nn.Module):
     ) -> torch.Tensor:
         """The same from projections (…, T, E), (…, K, E); `there` (…, K) is False where a key does not exist."""
         q, k, v = (_split(x) for x in (query, key, value))  # (…, 8, T | K, E/8)
-        scores = q @ k.transpose(-1, -2) * HEADS**-0.5  # (…, 8, T, K)
+        scores = k @ q.transpose(-1, -2) * HEADS**-0.5  # (…, 8, K, T): few keys first, which is faster
         if there is not None:
-            scores = scores.masked_fill(~there[..., None, None, :], -math.inf)
-        mixed = (scores.softmax(-1) @ v).transpose(-3, -2).flatten(-2)  # (…, T, E)
+            scores = scores.masked_fill(~there[..., None, :, None], -math.inf)
+        mixed = (scores.softmax(-2).transpose(-1, -2) @ v).transpose(-3, -2).flatten(-2)  # (…, T, E)
         out: torch.Tensor = self.output_proj(mixed)
         return out
 
