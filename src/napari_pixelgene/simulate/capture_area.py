@@ -43,6 +43,20 @@ class CaptureArea:
         # An area's frame is no frame of ours; it only meets the H&E here.
         return cls(size_um, Transform(matrix, "stage_um", "he_um"))
 
+    @classmethod
+    def at(cls, centre_um: FloatArray, side_um: float, turn_deg: float) -> CaptureArea:
+        """A square area about a point of the H&E (x, y)."""
+        side = np.floor(side_um / max(BIN_SIZES_UM)) * max(BIN_SIZES_UM)
+        cos, sin = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
+        matrix = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
+        matrix[:2, 2] = np.asarray(centre_um) - matrix[:2, :2] @ np.full(2, side / 2)
+        return cls(np.full(2, side), Transform(matrix, "stage_um", "he_um"))
+
+    def holds(self, xy_um: FloatArray, margin_um: float = 0.0) -> BoolArray:
+        """Which points (n, 2) of H&E µm lie on the area, grown by a margin."""
+        own = self.to_he.inverse().apply(xy_um)
+        return np.asarray(((own >= -margin_um) & (own < self.size_um + margin_um)).all(axis=1))
+
     def spots(self) -> IntArray:
         """(row, column) (n, 2) of the hexagonal array, row by row: odd rows hold odd columns."""
         columns, rows = int(self.size_um[0] // (PITCH_UM / 2)) - 1, int(self.size_um[1] // _ROW_UM)

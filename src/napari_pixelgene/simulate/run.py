@@ -65,7 +65,7 @@ def simulate_run(
     expression = Expression(settings, population.architecture)
     detection = Detection.of(settings, population)
     write_run(run.bundle, detection, expression, on_event)
-    _write_he(run.he, settings, population, on_event)
+    write_he(run.he, settings, population, on_event)
     write_truth(run.truth, detection, expression, on_event)
     _write_alignment(run, settings, population)
     if run.visium is not None:
@@ -75,7 +75,8 @@ def simulate_run(
     return run
 
 
-def _write_he(path: Path, settings: SimulationSettings, population: Population, on_event: OnEvent) -> None:
+def write_he(path: Path, settings: SimulationSettings, population: Population, on_event: OnEvent) -> None:
+    """The slide as an OME-TIFF of tiles in JPEG, a strip at a time."""
     metadata = {
         "UUID": name_of(settings, "he"),
         "PhysicalSizeX": settings.he_mpp,

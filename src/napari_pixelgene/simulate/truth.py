@@ -80,7 +80,7 @@ def _write_rates(path: Path, population: Population, expression: Expression, on_
     total = tile_count(shape, _CHUNK)
     for n, tile in enumerate(tiles(shape, _CHUNK)):
         on_event(Progress("truth", n, total))
-        tissue[tile.region] = _tissue(population, tile)
+        tissue[tile.region] = tissue_of(population, tile)
         for part, block in expected(population, expression, tile):
             rates[(part, *tile.region)] = block
     on_event(Progress("truth", total, total))
@@ -119,7 +119,7 @@ def _boxes(edges: FloatArray) -> FloatArray:
     return np.asarray(part[:, 1, :, None] * part[:, 0, None, :])
 
 
-def _tissue(population: Population, tile: Tile) -> BoolArray:
+def tissue_of(population: Population, tile: Tile) -> BoolArray:
     """Superpixels whose centre lies in tissue; lumina and fat belong to it."""
     x = (np.arange(tile.columns.start, tile.columns.stop) + 0.5) * SUPERPIXEL_UM
     y = (np.arange(tile.rows.start, tile.rows.stop) + 0.5) * SUPERPIXEL_UM

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -36,10 +37,27 @@ _HIRES_PX, _HD_HIRES_PX = 2000, 6000
 _STATED_SPOT_UM, _FIDUCIAL_UM, _HD_FIDUCIAL_UM = 65.0, 105.0, 330.0
 
 
-def write_visium(folder: Path, population: Population, expression: Expression, he: Path, on_event: OnEvent) -> None:
+@dataclass(frozen=True, slots=True)
+class Assay:
+    """One array on the slide: where it lies, what it catches of each gene (genes,), and a number for its chance."""
+
+    area: CaptureArea
+    yields: FloatArray | None = None
+    number: int = 0
+
+
+def write_visium(
+    folder: Path,
+    population: Population,
+    expression: Expression,
+    he: Path,
+    on_event: OnEvent,
+    assay: Assay | None = None,
+) -> None:
     """A Visium output folder (`filtered_feature_bc_matrix.h5`, `spatial`) of the H&E at `he`."""
     settings = population.settings
-    area = CaptureArea.of(settings)
+    assay = assay or Assay(CaptureArea.of(settings))
+    area = assay.area
     place = area.spots()
     centres_um = area.spot_centres_um(place)
     tissue = np.asarray(population.architecture.inside_um(centres_um) > 0)
@@ -47,7 +65,7 @@ def write_visium(folder: Path, population: Population, expression: Expression, h
     places = Places(_spot_barcodes(len(place)), place, np.round(centres_um / settings.he_mpp).astype(int), tissue)
     tree, genes = cKDTree(centres_um), expression.programme.genes
     keys = []
-    for gene, xy_um in _molecules(population, expression, area, _VISIUM, on_event):
+    for gene, xy_um in _molecules(population, expression, assay, _VISIUM, on_event):
         apart, spot = tree.query(xy_um, distance_upper_bound=SPOT_UM / 2)
         keys.append(spot[np.isfinite(apart)] * len(genes) + gene[np.isfinite(apart)])
     counts = _counted(keys, len(place), len(genes))[tissue]
@@ -65,7 +83,7 @@ def write_visium_hd(folder: Path, population: Population, expression: Expression
     area = CaptureArea.of(population.settings, mirrored=True)
     genes = len(expression.programme.genes)
     keys = []
-    for gene, xy_um in _molecules(population, expression, area, _HD, on_event):
+    for gene, xy_um in _molecules(population, expression, Assay(area), _HD, on_event):
         number, held = area.bin_of(xy_um)
         keys.append(number[held] * genes + gene[held])
     rows, columns = area.bins_shape(FINEST_UM)
@@ -151,19 +169,21 @@ def _write_slices(path: Path, area: CaptureArea, population: Population, express
 
 
 def _molecules(
-    population: Population, expression: Expression, area: CaptureArea, tag: int, on_event: OnEvent
+    population: Population, expression: Expression, assay: Assay, tag: int, on_event: OnEvent
 ) -> Iterator[tuple[IntArray, FloatArray]]:
     """(gene, H&E µm) of what cells shed around the area, a block at a time."""
     columns, rows = population.blocks
+    seeds = [population.settings.seed, tag, assay.number] if assay.number else [population.settings.seed, tag]
     stage = "visium-hd" if tag == _HD else "visium"
     for row in range(rows):
         for column in range(columns):
             on_event(Progress(stage, row * columns + column, rows * columns))
             low = np.array([column, row]) * BLOCK_UM
-            if area.touches(low, low + BLOCK_UM):
-                rng = np.random.default_rng([population.settings.seed, tag, column, row])
+            if assay.area.touches(low, low + BLOCK_UM):
+                rng = np.random.default_rng([*seeds, column, row])
                 cells = population.block(column, row)
-                yield shed(cells, expression.rates(cells), rng)
+                rates = expression.rates(cells)
+                yield shed(cells, rates if assay.yields is None else rates * assay.yields, rng)
     on_event(Progress(stage, rows * columns, rows * columns))
 
 
