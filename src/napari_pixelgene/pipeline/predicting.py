@@ -18,6 +18,7 @@ from napari_pixelgene.pipeline.fitting import TRAINING, choose_device
 from napari_pixelgene.pipeline.point_maps import Run, predict_at_points
 from napari_pixelgene.pipeline.points import is_at_points
 from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, ensure_tissue
+from napari_pixelgene.pipeline.quality import marked
 from napari_pixelgene.pipeline.refining import CellLess, refined, require_squares
 from napari_pixelgene.pipeline.slide import grid_of, is_placed
 from napari_pixelgene.pipeline.training_data import joined_sections, measured_units, training_section
@@ -25,6 +26,7 @@ from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.settings import Section
 from napari_pixelgene.stages.features import FeatureSettings
 from napari_pixelgene.stages.prediction import Asked, predict_tiles
+from napari_pixelgene.stages.unit_quality import QualitySettings
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.features import features_fingerprint
@@ -100,7 +102,8 @@ def predict(
     needs, tissue = model.needs, ensure_tissue(store, on_event=on_event)
     context = _own_context(store, fitted, features, model, on_event)
     predict_tiles(Asked(fitted, needs, features, grid, tissue, where, context), chosen, sink, on_event)
-    writer.finish(_measured_layer(store, grid, on_event), on_event)
+    quality = QualitySettings.make(meta["settings"].get("quality", {}))
+    writer.finish(_measured_layer(store, grid, features, quality, on_event), on_event)
     seconds = time.monotonic() - start
     versions = provenance.versions("torch")
     provenance.record(store, f"{PREDICTION}/{run}", fingerprint, asked_for, inputs, seconds, versions)
@@ -129,12 +132,18 @@ def _own_context(
     return None
 
 
-def _measured_layer(store: SectionStore, grid: Grid, on_event: OnEvent) -> Array:
+def _measured_layer(
+    store: SectionStore, grid: Grid, features: Features, quality: QualitySettings, on_event: OnEvent
+) -> Array:
     """(rows, columns): measured, dropped by a filter, never measured."""
     layer = np.full(grid.yx_shape, NEVER_MEASURED, dtype=np.uint8)
     for name in store.captures():
         if is_placed(read_capture(store, name)):
-            layer = np.maximum(layer, measured_units(store, name, on_event).layer)
+            measured = measured_units(store, name, on_event)
+            own = measured.layer
+            if quality.percentile:
+                own = marked(own, training_section(measured, features, measured.genes.take([0])), quality)
+            layer = np.maximum(layer, own)
     return layer
 
 
