@@ -165,7 +165,7 @@ def kept_view(session: Session, browser: Browser, camera: Any) -> KeptView:
         layer_key(layer.metadata[KEY]): KeptLayer(visible=layer.visible, opacity=layer.opacity)
         for layer in session.layers()
     }
-    x_um, y_um = (float(v) for v in centre_of(session.viewer))
+    x_um, y_um = (float(v) for v in session.place_um(centre_of(session.viewer)))
     return KeptView(
         run=browser.maps.run if browser.maps is not None else "",
         gene=browser.gene,

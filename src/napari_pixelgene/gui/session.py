@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from psygnal import Signal
 
+from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.errors import PixelGeneError, StoreError
 from napari_pixelgene.gui.contrasts import Contrasts
 from napari_pixelgene.gui.layers import KEY, LayerData
@@ -55,6 +57,7 @@ class Session:
         self.docks_listen = False  # whether `asked` is answered by this viewer's docks
         self.browser: Browser | None = None  # which gene is shown (`genes.browser.browser_of`)
         self.contrasts = Contrasts()
+        self.turned: FloatArray | None = None  # (3, 3) from H&E µm to the canvas, where Register has it turned freely
         self.memory: Memory | None = None  # how the section is left, kept in it (`remembering`)
         viewer.layers.events.inserted.connect(self._inserted)
 
@@ -130,6 +133,13 @@ class Session:
         if self.why_read_only:
             raise StoreError(f"{store.path.name} cannot be changed: {self.why_read_only}", "Copy it to your own disk.")
         return store
+
+    def place_um(self, xy: FloatArray) -> FloatArray:
+        """A place (x, y) of the canvas in H&E µm: the same, but for a slide that is looked at under a free angle."""
+        if self.turned is None:
+            return xy
+        x, y, _ = np.linalg.inv(self.turned) @ (*xy, 1.0)
+        return np.array([x, y])
 
     # Layers
 

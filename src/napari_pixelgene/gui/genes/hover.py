@@ -86,7 +86,8 @@ class Hover(QObject):
         self._write()
 
     def _moved(self, viewer: Any, event: Any) -> None:
-        self._yx_um = (float(event.position[-2]), float(event.position[-1]))
+        x, y = self._browser.session.place_um(np.array(event.position[-2:], dtype=float)[::-1])
+        self._yx_um = float(y), float(x)
         if not self._timer.isActive():
             self._timer.start()
 

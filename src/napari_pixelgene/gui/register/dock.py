@@ -26,6 +26,7 @@ from napari_pixelgene.gui.register.keys import Keys, handlers_of, pressed
 from napari_pixelgene.gui.register.looking import Looking
 from napari_pixelgene.gui.register.overlay import Overlay
 from napari_pixelgene.gui.register.transfer import Transfer
+from napari_pixelgene.gui.register.turned_slide import TurnedSlide
 from napari_pixelgene.gui.register.views import Heard, Views, farewell
 from napari_pixelgene.gui.register.wording import hint, saved
 from napari_pixelgene.gui.register.work import Work
@@ -58,7 +59,8 @@ class RegisterDock(Dock):
         self.controls = Controls(self)
         editor = self.editor
         heard = Heard(editor.click, editor.move, editor.select, self.controls.hint.setText)
-        self.views = Views(self.session.viewer, self.controls.canvas, heard, self.contrasts)
+        slide = TurnedSlide(self.session, self.notes.add)
+        self.views = Views(slide, self.controls.canvas, heard, self.contrasts)
         self._handlers = handlers_of(self.controls, editor, self.blending, self.looking.swipe)
         self.keys = Keys([self.session.viewer, self.controls.canvas.model], self._handlers)
         self._say = words("")

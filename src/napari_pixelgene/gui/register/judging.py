@@ -103,10 +103,9 @@ class Judging:
         work = self.dock.work
         if work is None or self.judged is None or work.transform is None:
             return
-        views, um = self.dock.views, np.array([self.judged.verdict.worst[index].xy_um])
-        he_px = um / work.he.require_mpp()
+        views, he_px = self.dock.views, np.array([self.judged.verdict.worst[index].xy_um]) / work.he.require_mpp()
         there = views.seated("moving", work.transform.inverse().apply(he_px))[0]
-        views.link.look_close(um[0], there)
+        views.link.look_close(views.seated("fixed", he_px)[0], there)
 
     def set_visible(self, visible: bool) -> None:
         """The map is seen with the dock only."""

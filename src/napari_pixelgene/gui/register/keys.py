@@ -33,6 +33,8 @@ def handlers_of(controls: Controls, editor: Editor, blending: Blending, swipe: S
         "R": lambda _: controls.turns.right.click(),
         "Shift-R": lambda _: controls.turns.left.click(),
         "M": lambda _: controls.turns.mirror.click(),
+        "E": lambda _: controls.slide.turn(15.0),
+        "Shift-E": lambda _: controls.slide.turn(-15.0),
         "T": lambda _: controls.turns.match.click(),
         "Shift-Left": lambda _: swipe.step(-1),
         "Shift-Right": lambda _: swipe.step(1),

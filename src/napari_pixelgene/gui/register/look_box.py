@@ -7,7 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QDoubleSpinBox, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+    QWidgetAction,
+)
 
 from napari_pixelgene.gui.dock import allow, row, words
 
@@ -29,15 +38,8 @@ class TurnRow(QWidget):
         self.right = _tool("↻", partial(looking.turn, "moving", 90.0), "Turn this view to the right by 90° (R)")
         self.mirror = _tool("Mirror", partial(looking.flip, "moving"), "Mirror this view left to right (M)")
         self.match = _tool("Match", looking.match, "Turn and mirror this view so that it looks like the H&E (T)")
-        self.angle = QDoubleSpinBox()
-        self.angle.setRange(-180.0, 180.0)
-        self.angle.setWrapping(True)
-        self.angle.setDecimals(1)
-        self.angle.setSuffix("°")
-        self.angle.setKeyboardTracking(False)
-        self.angle.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.angle.setToolTip("By how much this view is turned to the right. Clicks, pairs and files do not change.")
-        self.angle.valueChanged.connect(looking.turn_to)
+        self.angle = _angle("By how much this view is turned to the right. Clicks, pairs and files do not change.")
+        self.angle.valueChanged.connect(partial(looking.turn_to, "moving"))
         line = row(self.left, self.right, self.mirror, self.match, self.angle, stretch=False)
         line.setStretch(4, 1)
         line.setContentsMargins(0, 0, 0, 0)
@@ -60,6 +62,7 @@ class SlideMenu(QPushButton):
 
     def __init__(self, looking: Looking) -> None:
         super().__init__("onto H&&E")
+        self._looking = looking
         self.setToolTip("Turn or mirror the H&E to look at it; nothing of it changes, and other docks see it upright")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         menu = QMenu(self)
@@ -70,7 +73,25 @@ class SlideMenu(QPushButton):
             ("H&E as in the file", partial(looking.upright, "fixed")),
         ):
             menu.addAction(text.replace("&", "&&")).triggered.connect(partial(_without_checked, does))
+        self.angle = _angle("By how much the H&E is turned to the right, by any angle (E, Shift+E by 15°)")
+        self.angle.valueChanged.connect(partial(looking.turn_to, "fixed"))
+        inside = QWidget()
+        inside.setLayout(row(QLabel("Turned by"), self.angle, stretch=False))
+        entry = QWidgetAction(menu)
+        entry.setDefaultWidget(inside)
+        menu.addAction(entry)
         self.setMenu(menu)
+
+    def turn(self, degrees: float) -> None:
+        """Further, by a key."""
+        self._looking.turn("fixed", degrees)
+
+    def show_turn(self, turn: Turn) -> None:
+        """The angle that is seen."""
+        with QSignalBlocker(self.angle):
+            self.angle.setValue(turn.angle_deg)
+        seen = [f"{turn.angle_deg:g}°"] if turn.angle_deg else []
+        self.setText(" ".join(["onto H&&E", *seen, *(["⇋"] if turn.mirrored else [])]))
 
 
 class LookBox(QWidget):
@@ -125,6 +146,19 @@ class LookBox(QWidget):
             lines.append(f"Squares of the grid are {grid.scale:g} µm wide in the moving image.")
         self._says.setText(" ".join(lines))
         self._says.setVisible(bool(lines))
+
+
+def _angle(tip: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(-180.0, 180.0)
+    box.setWrapping(True)
+    box.setDecimals(1)
+    box.setSuffix("°")
+    box.setKeyboardTracking(False)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    box.setMinimumWidth(70)
+    box.setToolTip(tip)
+    return box
 
 
 def _toggle(text: str, does: Callable[[bool], Any], tip: str) -> QPushButton:

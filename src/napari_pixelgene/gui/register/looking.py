@@ -31,7 +31,7 @@ class Looking:
         self.arrows, self.grid = Lines(session, "residuals", 8.0, "arrow"), Lines(session, "grid", 1.5)
         self.edge = Lines(session, "swipe", 3.0)
         self.lines = [self.arrows, self.grid, self.edge]
-        self.swipe = Swipe(session.viewer, self._swiped, lambda xy: dock.views.ring_at(xy))
+        self.swipe = Swipe(session.viewer, self._swiped, lambda xy: dock.views.ring_at(xy), session.place_um)
 
     # Turned views
 
@@ -39,9 +39,9 @@ class Looking:
         """Clockwise on the screen."""
         self._look_under(side, self.dock.views.turns[side].by(degrees))
 
-    def turn_to(self, degrees: float) -> None:
-        """The moving image under this very angle."""
-        self._look_under("moving", Turn(degrees, self.dock.views.turns["moving"].mirrored))
+    def turn_to(self, side: Side, degrees: float) -> None:
+        """A side under this very angle."""
+        self._look_under(side, Turn(degrees, self.dock.views.turns[side].mirrored))
 
     def flip(self, side: Side) -> None:
         """Mirrored left to right, as it is seen."""
@@ -60,6 +60,7 @@ class Looking:
     def _look_under(self, side: Side, turn: Turn) -> None:
         self.dock.views.turn(side, turn)
         self.dock.controls.turns.show_turn(self.dock.views.turns["moving"])
+        self.dock.controls.slide.show_turn(self.dock.views.turns["fixed"])
         if side == "fixed" and self.swipe.on:
             self.swipe.begin()
 

@@ -16,10 +16,19 @@ _REACH_PX, _KEY_SHARE = 8.0, 0.05
 
 
 class Swipe:
-    """Listens to the mouse while `on`. `moved(line)` hears of each new place; `taken(xy)` says what is not its."""
+    """Listens to the mouse while `on`. `moved(line)` hears of each new place; `taken(xy)` says what is not its.
 
-    def __init__(self, viewer: Any, moved: Callable[[Beyond], None], taken: Callable[[FloatArray], bool]) -> None:
-        self.viewer, self._moved, self._taken = viewer, moved, taken
+    `place_um` takes places of the canvas to the slide's µm, in which the line is.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        moved: Callable[[Beyond], None],
+        taken: Callable[[FloatArray], bool],
+        place_um: Callable[[FloatArray], FloatArray] = lambda xy: xy,
+    ) -> None:
+        self.viewer, self._moved, self._taken, self._place_um = viewer, moved, taken, place_um
         self.line: Beyond | None = None
 
     @property
@@ -28,9 +37,9 @@ class Swipe:
         return self.line is not None
 
     def begin(self) -> None:
-        """A line through the middle of what is seen, upright on the screen."""
+        """A line through the middle of what is seen, upright on the screen or, as the slide lies, nearest to it."""
         upright = not is_transposed(self.viewer)
-        self._put(float(centre_of(self.viewer)[0 if upright else 1]), upright)
+        self._put(float(self._place_um(centre_of(self.viewer))[0 if upright else 1]), upright)
         if self._drag not in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.append(self._drag)
 
@@ -63,15 +72,15 @@ class Swipe:
         camera, line = viewer.scene.camera, self.line
         if line is None or event.button != 1 or event.modifiers:
             return
-        place = _xy(event)
+        place = self._place_um(_xy(event))
         along = 0 if line.upright else 1
-        if abs(place[along] - line.at_um) * camera.zoom > _REACH_PX or self._taken(place):
+        if abs(place[along] - line.at_um) * camera.zoom > _REACH_PX or self._taken(_xy(event)):
             return
         camera.mouse_pan = False
         try:
             yield
             while event.type == "mouse_move":
-                self._put(float(_xy(event)[along]), line.upright)
+                self._put(float(self._place_um(_xy(event))[along]), line.upright)
                 yield
         finally:
             camera.mouse_pan = True

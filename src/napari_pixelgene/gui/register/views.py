@@ -18,6 +18,7 @@ from napari_pixelgene.gui.register.link import Link, Way
 from napari_pixelgene.gui.register.marks import Marks, seen
 from napari_pixelgene.gui.register.pairs import Point, Side
 from napari_pixelgene.gui.register.picking import RING_REACH_PX, Answers, Picker
+from napari_pixelgene.gui.register.turned_slide import TurnedSlide, parted, rows_first
 from napari_pixelgene.gui.register.turning import Turn, matching
 from napari_pixelgene.gui.register.work import Work
 
@@ -37,12 +38,14 @@ class Heard:
 class Views:
     """The H&E in napari's main canvas (`viewer`), the moving image in `canvas`; both in µm.
 
-    A turned H&E is napari's camera that looks at it from another side: no layer knows of it, whoever's it is. The
-    moving canvas holds our layers only: there the picture lies turned, and µm are found through `turns`.
+    The H&E turned by right angles is napari's camera that looks at it from another side: no layer knows of it,
+    whoever's it is. What is left of another angle is `slide`'s. The moving canvas holds our layers only: there the
+    picture lies turned, and µm are found through `turns`.
     """
 
-    def __init__(self, viewer: Any, canvas: Canvas, heard: Heard, contrasts: Contrasts) -> None:
-        self.viewer, self.canvas, self.heard, self.contrasts = viewer, canvas, heard, contrasts
+    def __init__(self, slide: TurnedSlide, canvas: Canvas, heard: Heard, contrasts: Contrasts) -> None:
+        viewer = slide.session.viewer
+        self.viewer, self.canvas, self.heard, self.contrasts, self.slide = viewer, canvas, heard, contrasts, slide
         self.models: dict[Side, Any] = {"fixed": viewer, "moving": canvas.model}
         self.link = Link(viewer, canvas.model)
         canvas.quiet, canvas.fitted = self.link.alone, self.link.follow_fixed
@@ -93,23 +96,32 @@ class Views:
         self.link.moving_to_fixed = None if follow is None else Way(follow, *places)
 
     def turn(self, side: Side, turn: Turn) -> None:
-        """Look at a side another way; the same place stays in the middle. The H&E knows right angles only."""
+        """Look at a side another way; the same place stays in the middle."""
         middle = geometry.apply_matrix(np.linalg.inv(self._on_canvas(side)), centre_of(self.models[side])[None])[0]
         self.turns[side] = turn
         with self.link.alone():
             if side == "fixed":
-                face(self.viewer, turn.matrix)
-                self.marks[side].facing = turn.matrix[:2, :2]
+                self._face(turn)
             elif self.work is not None:
                 self._turned[self.work.moving.capture] = turn
                 if self._image is not None:
-                    self._image.affine = _rows_first(turn.matrix)
+                    self._image.affine = rows_first(turn.matrix)
             centre_at(self.models[side], geometry.apply_matrix(self._on_canvas(side), middle[None])[0])
         self.show()
 
     def stand_upright(self, upright: bool) -> None:
         """The H&E is seen as the other docks know it, or as it was turned here."""
-        face(self.viewer, np.eye(3) if upright else self.turns["fixed"].matrix)
+        middle = geometry.apply_matrix(np.linalg.inv(self.slide.matrix), centre_of(self.viewer)[None])
+        with self.link.alone():
+            self._face(Turn() if upright else self.turns["fixed"])
+            centre_at(self.viewer, geometry.apply_matrix(self.slide.matrix, middle)[0])
+        self.show()
+
+    def _face(self, turn: Turn) -> None:
+        quarter, rest = parted(turn)
+        self.slide.lay(rest)
+        face(self.viewer, quarter.matrix)
+        self.marks["fixed"].facing = quarter.matrix[:2, :2]
 
     def matching(self) -> Turn | None:
         """How the moving image has to be turned to look like the H&E; None while nothing leads there."""
@@ -119,7 +131,8 @@ class Views:
         here = centre_of(self.canvas.model)
         matrix = follow.around(here) @ self.turns["moving"].matrix
         place = geometry.apply_matrix(np.linalg.inv(self.turns["moving"].matrix), here[None])
-        return matching(geometry.jacobian(matrix, place)[0], self.turns["fixed"])
+        between = np.linalg.inv(self.slide.matrix[:2, :2]) @ geometry.jacobian(matrix, place)[0]
+        return matching(between, self.turns["fixed"])
 
     def show_contrast(self, image: Image) -> None:
         """The display limits that its channel has now."""
@@ -162,6 +175,7 @@ class Views:
     def leave(self) -> None:
         """The dock is gone: listen no more."""
         self.link.leave()
+        self.slide.leave()
         for side in SIDES:
             self.pickers[side].leave()
             self.marks[side].leave()
@@ -191,7 +205,7 @@ class Views:
 
     def _on_canvas(self, side: Side) -> FloatArray:
         """(3, 3): µm of a side to the places of its canvas."""
-        return self.turns[side].matrix if side == "moving" else np.eye(3)
+        return self.turns[side].matrix if side == "moving" else self.slide.matrix
 
     def _to_canvas(self, side: Side) -> FloatArray:
         """(3, 3): a side's frame to the places of its canvas."""
@@ -232,14 +246,9 @@ class Views:
             contrast_limits=None if image.is_rgb else self.contrasts.limits(moving.capture, image),
             scale=(pixel_um, pixel_um),
             translate=corner + pixel_um / 2,
-            affine=_rows_first(self.turns["moving"].matrix),
+            affine=rows_first(self.turns["moving"].matrix),
             units=("µm", "µm"),
         )
-
-
-def _rows_first(matrix: FloatArray) -> FloatArray:
-    """A matrix on (x, y, 1) as one on (y, x, 1)."""
-    return matrix[np.ix_([1, 0, 2], [1, 0, 2])]
 
 
 def farewell(*leaves: Callable[[], None]) -> Callable[..., None]:
