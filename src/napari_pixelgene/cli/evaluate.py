@@ -35,6 +35,32 @@ class Judged:
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """On what it is scored."""
+
+    test: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            help="Sections to score on; none: cross-validation over blocks of the training ones.",
+            consume_multiple=True,
+            negative="",
+            show_default=False,
+        ),
+    ] = ()
+    test_captures: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Captures to score on, by NAME or SECTION/NAME, of the test sections or else of the training ones; "
+            "nothing that sees their area is learned from.",
+            consume_multiple=True,
+            negative="",
+            show_default=False,
+        ),
+    ] = ()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
     """Which run."""
 
@@ -60,25 +86,7 @@ def evaluate(
             show_default=False,
         ),
     ] = (),
-    test: Annotated[
-        tuple[Path, ...],
-        Parameter(
-            help="Sections to score on; none: cross-validation over blocks of the training ones.",
-            consume_multiple=True,
-            negative="",
-            show_default=False,
-        ),
-    ] = (),
-    test_captures: Annotated[
-        tuple[str, ...],
-        Parameter(
-            help="Captures to score on, by NAME or SECTION/NAME, of the test sections or else of the training ones; "
-            "nothing that sees their area is learned from.",
-            consume_multiple=True,
-            negative="",
-            show_default=False,
-        ),
-    ] = (),
+    tested: Tested = Tested(),
     learned: Learned | None = None,
     judged: Judged = Judged(),
     named: Named = Named(),
@@ -87,16 +95,16 @@ def evaluate(
     terminal: Listener,
 ) -> None:
     """Score a model on tissue it has not seen, beside its controls."""
-    stores, others = open_sections(train), open_sections(test)
+    stores, others = open_sections(train), open_sections(tested.test)
     chosen = (learned or Learned()).settings()
     scored = judged.settings(chosen.seed)
     if stores:
         if named.source is not None:
             raise SettingsError("--from names a stored run, --train asks for a fresh one.", "Give one of them.")
-        found = judging.evaluate(stores, others, chosen, scored, named.run, terminal, overwrite, test_captures)
+        found = judging.evaluate(stores, others, chosen, scored, named.run, terminal, overwrite, tested.test_captures)
     else:
         run, home = _stored(named, others, chosen)
-        found = judging.evaluate_run(run, home, others, scored, terminal, chosen.device, test_captures)
+        found = judging.evaluate_run(run, home, others, scored, terminal, chosen.device, tested.test_captures)
     if json_file is not None:
         judging.write_metrics(found, json_file)
     terminal.result({"run": found.run, "metrics": found.metrics}, found.verdict)
