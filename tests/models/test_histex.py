@@ -28,6 +28,16 @@ from napari_pixelgene.models.registry import get_model
 from napari_pixelgene.stages.prediction import predict_units
 from napari_pixelgene.stages.training import train
 
+HISTEX = {
+    *(
+        f"MCA{b}.cross_attention{i}.{p}.{w}"
+        for b in (1, 2)
+        for i in (1, 2, 3)
+        for p in ("query_proj", "key_proj", "value_proj", "output_proj")
+        for w in ("weight", "bias")
+    ),
+    "l1.weights", "l2.weights", *(f"output_module.{i}.weights" for i in range(4)), "fal_out.weights",
+}  # fmt: skip
 GENES, PITCH = 12, 10  # of which the last four follow the place, not the histology; superpixels from spot to spot
 CHEAP = {"epochs": 2, "hidden": 16, "embedding": 8}
 ALL = np.arange(GENES)
@@ -405,3 +415,17 @@ def test_arrays_of_two_captures_of_a_slide_are_made_denser_apart() -> None:
     each = [dense_units(s, np.ones(len(s), bool)) for s in (left, right)]
     np.testing.assert_allclose(xy, np.concatenate([each[0][0], each[1][0] + np.array([9e3, 0.0])]), atol=1e-6)
     np.testing.assert_allclose(counts, np.concatenate([counts for _, counts in each]))
+
+
+def test_names_in_a_stored_run_are_pinned() -> None:
+    """A rename would orphan every stored run."""
+    blocks = {n for n in HISTEX if n.split(".")[0] in ("MCA1", "MCA2", "l1", "l2")}
+    own = {"own.weight", "own.bias", "window.weight", *(f"head.{i}.{p}" for i in (2, 5) for p in ("weight", "bias"))}
+    assert set(trained().arrays()) == {
+        "components", "scale", "gene_mean", "gene_sd", "total", "own_total", "own_mean", "own_sd", "axes",
+        "calibration", "unit_size", "context_um", "side", "feature_mean", "feature_sd",
+        *(f"net.{state}.{name}" for state in ("alone", "near") for name in blocks | own),
+    }  # fmt: skip
+    assert set(trained("original").arrays()) == {
+        "low", "span", "unit_size", "mean_context", "side", *(f"net.last.{name}" for name in HISTEX),
+    }  # fmt: skip

@@ -57,6 +57,7 @@ def test_counts_meet_their_spots_in_the_order_of_the_counts(write: Write) -> Non
     assert (units.footprint.shape, units.footprint.size_um) == ("disk", 100.0)
     assert units.ids.tolist() == ["10x21", "9x20", "12x5"]
     assert units.xy.tolist() == [[340.0, 120.0], [300.5, 80.25], [410.0, 33.0]]
+    assert units.lattice is not None and units.lattice.tolist() == [[10, 21], [9, 20], [12, 5]]
     assert units.genes.symbols == ("CD8A", "ERBB2", "MS4A1")
     assert units.counts.toarray().tolist() == [[0, 7, 1], [3, 0, 0], [0, 0, 2]]
     assert units.library.tolist() == [8.0, 3.0, 2.0]

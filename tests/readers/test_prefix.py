@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_pixelgene.arithmetic.array_places import array_places
 from napari_pixelgene.elements.capture import Footprint, Units
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.pipeline.sources.prefix import PrefixSource
@@ -261,6 +262,31 @@ def test_a_known_design_is_never_misread_without_asking(
         assert "several ways" in error.problem
     else:
         assert found.size_um == pytest.approx(size, rel=0.25)
+
+
+def test_the_folder_of_histex_is_read_and_its_array_found(tmp_path: Path) -> None:
+    """Commas, positions without names, and a finer lattice beside, which is derived and left alone."""
+    i, j = np.divmod(np.arange(20), 5)
+    xy = np.column_stack([55 + 200 * i, 55 + 200 * j + 100 * (i % 2)])
+    counts = np.random.default_rng(0).poisson(4, (20, 3))
+    pd.DataFrame(xy, columns=["0", "1"]).to_csv(tmp_path / "locs.csv")
+    pd.DataFrame(counts.astype(float), columns=["A", "B", "C"]).to_csv(tmp_path / "cnts.csv")
+    (tmp_path / "radius.txt").write_text("55")
+    (tmp_path / "pixel-size-raw.txt").write_text("0.2738")
+    (tmp_path / "pixel-size.txt").write_text("0.5")
+    (tmp_path / "gene-names.txt").write_text("A\nB\nC\n")
+    (tmp_path / "he.jpg").write_bytes(b"jpg")
+    for name in ("HRcnts.csv", "HRlocs.csv"):
+        (tmp_path / name).write_text("not looked at")
+    assert find_image(tmp_path) == (tmp_path / "he.jpg", 0.5)
+    told: list[Event] = []
+    units = read_prefix(tmp_path, tmp_path / "he.jpg", 0.5, on_event=told.append).units
+    assert units is not None and units.footprint == Footprint("disk", 55.0)
+    assert (units.xy == xy).all() and (units.counts.toarray() == counts).all()
+    assert "'0' is taken as x, '1' as y" in notes_of(told)
+    places = array_places(units.xy * 0.5)
+    assert places is not None
+    assert (places - places[0]).tolist() == np.column_stack([2 * j + i % 2, i]).tolist()
 
 
 HER2ST = Path(__file__).parents[2].parent / "shared" / "data" / "her2st"

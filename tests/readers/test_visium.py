@@ -72,6 +72,7 @@ def test_counts_meet_their_positions_in_the_order_of_the_counts(run: Run) -> Non
     assert (units.footprint.shape, units.footprint.size_um) == ("disk", 55.0)
     assert units.ids.tolist() == ["T311-1", "T402-1", "T004-1"]
     assert units.xy.tolist() == [list(xy_px(3, 11)), list(xy_px(4, 2)), list(xy_px(0, 4))]
+    assert units.lattice is not None and units.lattice.tolist() == [[11, 3], [2, 4], [4, 0]]
     assert units.genes.symbols == ("ERBB2", "CD8A", "ERBB2_ENSG03")
     assert units.counts.toarray().tolist() == [[0, 7, 2], [3, 0, 0], [0, 0, 0]]
     assert units.library.tolist() == [9.0, 3.0, 0.0]

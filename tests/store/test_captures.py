@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import anndata
@@ -74,6 +75,18 @@ def test_units_come_back_to_the_last_bit(store: SectionStore) -> None:
     assert np.array_equal(back.library, units.library) and np.array_equal(back.ids, units.ids)
     assert (back.genes, back.footprint, back.frame) == (GENES, Footprint("disk", 55.0), "he_px")
     assert same(stored.unit_rows(11, 17), sparse.csr_matrix(units.counts[11:17]))
+    assert back.lattice is None
+
+
+def test_columns_and_rows_of_an_array_come_back(store: SectionStore) -> None:
+    places = np.random.default_rng(1).permutation(60).reshape(30, 2)
+    write_capture(store, Capture("a", "visium", GENES, replace(visium_units(), lattice=places)), {})
+    back = read_capture(store, "a").units()
+    assert back is not None and back.lattice is not None and back.lattice.dtype == np.int64
+    np.testing.assert_array_equal(back.lattice, places)
+    table = anndata.read_zarr(store.path / "captures" / "a" / "counts")  # as Space Ranger calls them
+    assert table.obs["array_col"].tolist() == places[:, 0].tolist()
+    assert table.obs["array_row"].tolist() == places[:, 1].tolist()
 
 
 def test_anndata_opens_a_capture_without_us(store: SectionStore, recwarn: pytest.WarningsRecorder) -> None:
