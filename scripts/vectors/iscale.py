@@ -17,7 +17,70 @@ _SHIFTS = Row(
     _W + "test_shift_averages_are_the_originals_inside_and_true_at_the_rim",
 )
 
+_STITCH = "tests/readers/test_iscale_project.py::test_captures_share_what_the_original_stitches"
+_SITES = "tests/arithmetic/test_sites.py::"
+_P = "tests/arithmetic/test_pooling.py::"
+_I = "tests/models/test_iscale.py::"
+_R = "tests/test_reference_iscale.py::"
+_C = "tests/arithmetic/test_cell_less.py::"
+_CLUSTERS = Row(LATER, "clusters are part of the analysis stage")
+_PERCOLATES = "in recipe original; the default merges nothing"
+_FORWARD = Row(SAME, "", _I + "test_network_mean_over_the_disk_and_loss_of_the_original")
+_NORMALISE = Row(SAME, "", _R + "test_scaling_and_activations_of_the_original")
+_PREDICT = Row(
+    SAME, "in recipe original", _I + "test_prediction_is_the_originals_median_over_states_taken_back_through_the_range"
+)
+_SQUARES = Row(
+    OURS,
+    "counts that share a pixel add up; theirs keeps the last",
+    _R + "test_counts_that_share_a_pixel_add_up_where_the_original_keeps_the_last",
+)
+_RANKED = Row(
+    OURS,
+    "genes are ranked by totals, or by variance over mean",
+    _R + "test_genes_are_ranked_by_their_totals_where_the_original_takes_raw_variance",
+)
+_PADDED = Row(
+    OURS,
+    "nothing is padded; what lies past the image counts for nothing",
+    _R + "test_nothing_is_padded_and_what_lies_past_the_image_counts_for_nothing",
+)
+
 ROWS: dict[str, dict[str, Row]] = {
+    **{
+        f"v01_stitch/{name}.tsv": {"*": Row(SAME, "genes in the first capture's order", _STITCH)}
+        for name in ("D1/cnts", "D1/locs", "D2/cnts", "D2/locs", "expected_cnts", "expected_locs")
+    },
+    "v02_integrate/integrate.json": {
+        **dict.fromkeys(
+            (
+                *("overlap_small_shift", "half_pitch_shift_chains_rows"),
+                *("dist_equal_pitch_merges_everything", "no_overlap"),
+            ),
+            Row(SAME, _PERCOLATES, _SITES + "test_sites_are_those_of_the_original"),
+        ),
+        "border": Row(
+            SAME,
+            "the filter alone; in recipe original a disk keeps what lies on the tissue instead",
+            _SITES + "test_the_originals_border_filter_keeps_a_site_whose_disk_does_not_fit",
+        ),
+    },
+    "v03_disk_patches/disk_patches.json": {
+        "disks": Row(SAME, "", _P + "test_disk_masks_equal_the_originals"),
+        **dict.fromkeys(
+            ("image_shape", "image_note", "radius", "locs_ij", "patches"),
+            Row(SAME, "", _P + "test_integer_disks_gather_the_originals_patches"),
+        ),
+        "edge_cases": Row(
+            OURS,
+            "a disk at the border keeps what exists; theirs raises",
+            _P + "test_an_integer_disk_at_the_border_does_not_raise_as_the_originals_do",
+        ),
+    },
+    "v04_geometry/geometry.json": {
+        **dict.fromkeys(("pad_to_256", "vips_pad", "patchify", "crop_image"), _PADDED),
+        "reduce_mask": Row(SAME, "", _R + "test_a_mask_is_reduced_where_more_than_half_of_a_square_is_tissue"),
+    },
     "v05_smooth/smooth.json": {
         **dict.fromkeys(("x", "uniform3"), _INSIDE),
         **dict.fromkeys(("uniform4", "big", "big_uniform16", "notes"), _DRIFT),
@@ -54,4 +117,68 @@ ROWS: dict[str, dict[str, Row]] = {
     "v25_vit/vit.json": {
         name: Row(SAME, "", _N + "test_small_networks_are_iscales") for name in ("weight_rule", "vit256", "vit4k")
     },
+    "v08_mask/mask.npz": {
+        "*": Row(
+            LATER, "tissue is Otsu on optical density, or a mask of a person's own; k-means of features is not offered"
+        )
+    },
+    "v09_refine_mask/refine_mask.npz": {
+        "*": Row(
+            SAME,
+            "with background counted as theirs; maps are refined by a split of the tissue alone",
+            _C + "test_the_originals_mask_of_likely_cells",
+        )
+    },
+    "v10_refine_gene/refine_gene.json": dict.fromkeys(
+        ("expression", "keep_flat_row_major", "out", "dtype", "rule"),
+        Row(SAME, "", _C + "test_expression_without_cells_is_the_originals"),
+    ),
+    "v11_merge/merge.json": dict.fromkeys(
+        ("GA", "GB", "factor1_shape", "factor2", "rule"), Row(LATER, "maps summed over squares are part of the exports")
+    ),
+    "v12_model/forward.json": dict.fromkeys(
+        (
+            *("weight_rule", "parameters", "x", "y_spot_target", "latent_mean"),
+            *("latent_sample_first_cell_first8", "y_superpixel", "y_spot_pred", "mse"),
+        ),
+        _FORWARD,
+    ),
+    "v12_model/normalise.json": {
+        **dict.fromkeys(("cnts", "cnts_norm", "cmin", "cmax", "activations"), _NORMALISE),
+        **dict.fromkeys(
+            ("embs", "embs_mean", "embs_std", "embs_norm_first"),
+            Row(LATER, "a copy that the published trainer makes and throws away"),
+        ),
+        "prediction_rule": _PREDICT,
+    },
+    "v12_model/predict.json": dict.fromkeys(
+        ("embs", "GA", "GB", "gene_embedding_shape", "gene_embedding_cell00_first8", "dtypes"), _PREDICT
+    ),
+    "v13_cluster/cluster.json": {"*": _CLUSTERS},
+    "v14_marker/marker.json": {"*": Row(LATER, "marker panels are part of the analysis stage")},
+    "v15_differential/differential.json": {"*": Row(LATER, "differential expression is part of the analysis stage")},
+    "v16_enrich/enrich.json": {"*": Row(LATER, "enrichment is part of the analysis stage")},
+    "v17_metrics/metrics.json": dict.fromkeys(
+        ("x", "y", "metrics"),
+        Row(
+            SAME,
+            "Pearson, Spearman and RMSE of scaled maps; PSNR, Wasserstein and their crop are not offered",
+            _R + "test_correlations_and_scaled_errors_of_the_original",
+        ),
+    ),
+    "v18_aggregate/aggregate.json": {
+        **dict.fromkeys(
+            ("cnts", "locs_yx", "mask", "radius", "array", "locs_center", "out_cnts", "out_locs_xy"), _SQUARES
+        ),
+        "circle": Row(LATER, "theirs raises; spots are made from squares by stages/pseudo_spots.py"),
+        "hex": Row(
+            OURS,
+            "the same lattice, its last column included",
+            _R + "test_the_hexagonal_lattice_holds_the_originals_points",
+        ),
+    },
+    "v21_cells/cells.json": {"*": Row(LATER, "counts of cells out of maps are part of the exports")},
+    "v22_select_genes/select_genes.json": dict.fromkeys(
+        ("cnts", "genes", "var", "top2", "top2_extra_GB_GX_GC", "all"), _RANKED
+    ),
 }
