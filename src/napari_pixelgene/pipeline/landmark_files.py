@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_pixelgene.elements.alignment import Keypoints
-from napari_pixelgene.errors import RegistrationError
+from napari_pixelgene.errors import InputError, RegistrationError
 from napari_pixelgene.pipeline.slide import require_capture
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.alignments import read_alignment
 
 if TYPE_CHECKING:
     from napari_pixelgene.store.section import SectionStore
+
+
+@dataclass(frozen=True, slots=True)
+class StoreElements:
+    """What of a SpatialData store can be landmarks, the images they may have been clicked on, and the usual two, empty
+    where they are not there."""
+
+    elements: tuple[str, ...]
+    images: tuple[str, ...]
+    usual: tuple[str, str]
+
+
+def store_elements(path: Path) -> StoreElements:
+    """The points, shapes and images of a store, by name. Raises InputError for a folder that is none."""
+    from napari_pixelgene.readers.spatialdata_elements import is_store, names
+    from napari_pixelgene.readers.spatialdata_landmarks import LANDMARKS
+
+    if not is_store(path):
+        raise InputError(f"{path} is no SpatialData store.", "Choose the .zarr folder that spatialdata wrote.")
+    found = tuple(sorted({*names(path, "points"), *names(path, "shapes")}))
+    moving, fixed = (name if name in found else "" for name in LANDMARKS)
+    return StoreElements(found, tuple(sorted(names(path, "images"))), (moving, fixed))
 
 
 def store_landmarks(

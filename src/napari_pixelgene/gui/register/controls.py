@@ -13,7 +13,7 @@ from napari_pixelgene.gui.dock import allow, button, row, words
 from napari_pixelgene.gui.faults import FaultBox
 from napari_pixelgene.gui.register.capture_box import CaptureBox
 from napari_pixelgene.gui.register.contrast import ContrastRow
-from napari_pixelgene.gui.register.files import EXPORTS, IMPORTS, TEXTS
+from napari_pixelgene.gui.register.files import BIGWARP, EXPORTS, IMPORTS, STORE, TEXTS
 from napari_pixelgene.gui.register.given_image import GivenImage
 from napari_pixelgene.gui.register.help_box import HelpBox
 from napari_pixelgene.gui.register.look_box import LookBox, SlideMenu, TurnRow
@@ -91,7 +91,12 @@ class Controls:
         opens, saves = self._opens, self._saves
         for text, direction in IMPORTS:
             opens.addAction(_plain(text), partial(dock.transfer.bring, text, direction))
-        opens.addAction(_plain(TEXTS), dock.transfer.bring_texts)
+        for text, bring in (
+            (TEXTS, dock.transfer.bring_texts),
+            (BIGWARP, dock.transfer.bring_bigwarp),
+            (STORE, dock.transfer.bring_store),
+        ):
+            opens.addAction(_plain(text), bring)
         self.exports = [(way, saves.addAction(_plain(way.text), partial(dock.transfer.write, way))) for way in EXPORTS]
 
     def _place(self, dock: RegisterDock) -> None:

@@ -5,23 +5,37 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.gui.faults import guarded
 from napari_pixelgene.gui.register import steps
-from napari_pixelgene.gui.register.files import TEXTS, Export, ask_open, ask_save
+from napari_pixelgene.gui.register.files import (
+    BIGWARP,
+    STORE,
+    TEXTS,
+    Export,
+    Held,
+    ask_folder,
+    ask_name,
+    ask_open,
+    ask_save,
+    ask_unit,
+)
 from napari_pixelgene.gui.register.fitting import settings_of
 from napari_pixelgene.gui.register.history import Draft
+from napari_pixelgene.gui.register.landmark_dialog import StoreLandmarks
 from napari_pixelgene.gui.register.pairs import Pairs
 from napari_pixelgene.gui.register.text_files import TextFiles
 from napari_pixelgene.gui.register.work import Work
 from napari_pixelgene.pipeline.aligning import text_keypoints
 from napari_pixelgene.pipeline.drafting import read_file
+from napari_pixelgene.pipeline.landmark_files import bigwarp_landmarks, store_elements, store_landmarks
 from napari_pixelgene.pipeline.pairing import around_work, looked_into
 from napari_pixelgene.progress import Event, Note
 from napari_pixelgene.readers.alignments import Direction
+from napari_pixelgene.readers.spatialdata_landmarks import LANDMARKS
 from napari_pixelgene.store.section import SUFFIX
 
 if TYPE_CHECKING:
@@ -46,9 +60,23 @@ class Transfer:
         if asked is not None:
             guarded(lambda _: self._bring_texts(asked))(self.dock)
 
+    def bring_bigwarp(self) -> None:
+        """Import ▸ BigWarp's file, whose unit it does not say."""
+        path = ask_open(self.dock, BIGWARP)
+        unit = ask_unit(self.dock) if path is not None else None
+        if path is not None and unit is not None:
+            guarded(lambda _: self._bring_bigwarp(path, unit))(self.dock)
+
+    def bring_store(self) -> None:
+        """Import ▸ two elements of a SpatialData store."""
+        path = ask_folder(self.dock, STORE)
+        if path is not None:
+            guarded(lambda _: self._bring_store(path))(self.dock)
+
     def write(self, way: Export) -> None:
         """Export ▸ one way."""
-        path = ask_save(self.dock, way.text, f"{self._stem()}-{way.name}")
+        name = f"{self._stem()}-{way.name}"
+        path = ask_folder(self.dock, way.text) if way.folder else ask_save(self.dock, way.text, name)
         if path is not None:
             guarded(lambda _: self._write(way, path))(self.dock)
 
@@ -66,6 +94,15 @@ class Transfer:
         store, levels = self.dock.session.require(), (asked.moving_level, asked.fixed_level)
         pairs = text_keypoints(store, asked.moving, asked.fixed, levels, work.moving.capture)
         self._take(pairs, None, asked.moving)
+
+    def _bring_bigwarp(self, path: Path, unit: Literal["px", "um"]) -> None:
+        store, name = self.dock.session.require(), self._work().moving.capture
+        self._take(bigwarp_landmarks(store, path, unit, name, self._hear), None, path)
+
+    def _bring_store(self, path: Path) -> None:
+        asked = StoreLandmarks.ask(self.dock, path, store_elements(path))
+        if asked is not None:
+            self._take(store_landmarks(path, asked.elements, asked.images, asked.system), None, path)
 
     def _take(
         self, keypoints: Keypoints | None, transform: Transform | None, path: Path | None, meant: bool = False
@@ -85,11 +122,24 @@ class Transfer:
 
     def _write(self, way: Export, path: Path) -> None:
         work = self._work()
+        called = self._called(path) if way.folder else LANDMARKS
+        if called is None:
+            return
+        sizes = work.moving.um_per_unit, work.he.require_mpp()
         try:
-            way.write(path, work.keypoints, work.transform)
+            way.write(path, Held(work.keypoints, work.transform, sizes, called))
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from None
         self.dock.notes.add(f"Written: {path.name} in {path.absolute().parent}")
+
+    def _called(self, store: Path) -> tuple[str, str] | None:
+        """Names that the landmarks can have in a store that is there; None when a person changes their mind."""
+        there = store_elements(store).elements
+        taken = next((name for name in LANDMARKS if name in there), "")
+        if not taken:
+            return LANDMARKS
+        name = ask_name(self.dock, taken)
+        return None if name is None else (f"{name}_moving", f"{name}_fixed")
 
     def _work(self) -> Work:
         assert self.dock.work is not None
