@@ -85,7 +85,7 @@ def predict(
         asked = Run(store, run, fitted, model, settings, chosen, where)
         return predict_at_points(asked, meta, PREDICTION, on_event)
     features = ensure_features(store, settings, on_event, where)
-    _check_channels(features, meta, run)
+    check_channels(features, meta, run)
     encoder_fingerprint = features_fingerprint(store, settings.encoder)
     inputs = {f"features/{settings.encoder}": encoder_fingerprint, f"{TRAINING}/{run}": meta["fingerprint"]}
     inputs |= counts_inputs(store)  # the layer that tells where something was measured follows the transform
@@ -100,7 +100,7 @@ def predict(
     writer = begin_maps(store, run, table, grid, fingerprint, attributes={"model": meta["model"], **asked_for})
     sink = refined(writer, store, cell_less, on_event)
     needs, tissue = model.needs, ensure_tissue(store, on_event=on_event)
-    context = _own_context(store, fitted, features, model, on_event)
+    context = own_context(store, fitted, features, model, on_event)
     predict_tiles(Asked(fitted, needs, features, grid, tissue, where, context), chosen, sink, on_event)
     quality = QualitySettings.make(meta["settings"].get("quality", {}))
     writer.finish(_measured_layer(store, grid, features, quality, on_event), on_event)
@@ -110,7 +110,7 @@ def predict(
     return read_maps(store, run)
 
 
-def _own_context(
+def own_context(
     store: SectionStore, fitted: Fitted, features: Features, model: Model, on_event: OnEvent
 ) -> Context | None:
     """For a map: all that was measured on the section itself, by whatever capture, for a model that leans on measured
@@ -152,7 +152,7 @@ def fitted_settings(meta: Mapping[str, Any]) -> Section:
     return model_class(meta["model"]).Settings.make(meta["model_settings"])
 
 
-def _check_channels(features: Features, meta: Mapping[str, Any], run: str) -> None:
+def check_channels(features: Features, meta: Mapping[str, Any], run: str) -> None:
     if list(features.channels) != list(meta["channels"]):
         raise StoreError(
             f"The run '{run}' was trained on {len(meta['channels'])} other channels of '{features.encoder}'.",

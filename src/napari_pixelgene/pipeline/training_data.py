@@ -141,7 +141,7 @@ def training_section(
     seen = np.unique(measured.pooling.indices)
     if needs.halo:
         assert mask is not None
-        seen = _with_surroundings(seen, needs.halo, mask)
+        seen = with_surroundings(seen, needs.halo, mask)
     place = np.column_stack(np.divmod(seen, features.array.shape[1]))
     return TrainingSection(
         name=measured.name,
@@ -201,7 +201,7 @@ def _side_by_side(lattices: Sequence[IntArray | None]) -> IntArray | None:
     return np.concatenate(out)
 
 
-def _with_surroundings(flat: IntArray, halo: int, mask: BoolArray) -> IntArray:
+def with_surroundings(flat: IntArray, halo: int, mask: BoolArray) -> IntArray:
     """Ascending flat indices of the superpixels given, and of the tissue at most `halo` rows and columns away."""
     near = np.zeros(mask.shape, dtype=np.uint8)
     near.ravel()[flat] = 1

@@ -16,6 +16,7 @@ from napari_pixelgene.models.base import Quantity, View
 from napari_pixelgene.models.histosge.network import OriginalNet, SetNet
 from napari_pixelgene.models.histosge.original import places
 from napari_pixelgene.models.histosge.places import Layout, asking_of, cells_of, log_window, waves
+from napari_pixelgene.models.histosge.settings import HistoSgeSettings
 from napari_pixelgene.models.targets import FittedComponents
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ class FittedHistoSge(FittedComponents):
     footprint and reach of a slide's cells in superpixels; beside them those of the targets."""
 
     def __init__(self, arrays: Mapping[str, Array], settings: object, genes: GeneTable) -> None:
+        assert isinstance(settings, HistoSgeSettings)
         self._arrays = dict(arrays)
-        self.settings = settings
+        self.settings: HistoSgeSettings = settings
         self.genes = genes
         self.recipe = RECIPES[int(arrays["recipe"][0])]
         self.members = len(next(a for name, a in arrays.items() if name.startswith("net.")))
@@ -122,7 +124,8 @@ class FittedHistoSge(FittedComponents):
         waved = parameters["place.weight"].shape[-1] if "place.weight" in parameters else 0
         width, features = parameters["embed.weight"].shape[1:]
         hidden = parameters["gene_head.0.weight"].shape[1]
-        return SetNet(features, waved, parameters["gene_head.3.weight"].shape[1], width, hidden, 0.0)
+        outputs, absolute = parameters["gene_head.3.weight"].shape[1], self.settings.position == "absolute"
+        return SetNet(features, waved, outputs, width, hidden, 0.0, absolute)
 
     def _inputs(self, view: View, some: Asking) -> list[Array]:
         """Features, places and how much each cell counts for the network."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+# What is added to asking tokens and to those they see.
+Places = tuple[torch.Tensor, torch.Tensor]
 # Columns and rows that the published look-ups hold.
 PLACES = 512
 # Width of the published head, its heads of attention and their width.
@@ -35,18 +37,24 @@ class Attention(nn.Module):
         out: torch.Tensor = self.to_out(self._merge(share @ v))
         return out
 
-    def towards(self, asking: torch.Tensor, seen: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def towards(
+        self, asking: torch.Tensor, seen: torch.Tensor, bias: torch.Tensor, at: Places | None = None
+    ) -> torch.Tensor:
         """(…, asking, dim): every asking token looks at itself and at the tokens seen (…, seen, dim), to whose weight
-        the logarithms `bias` (…, asking, seen) are added; -inf is not seen."""
-        q, k, v = (self._split(t) for t in self.to_qkv(asking).chunk(3, dim=-1))
-        key, value = (
-            self._split(t) for t in nn.functional.linear(seen, self.to_qkv.weight[self.inner :]).chunk(2, dim=-1)
-        )
+        the logarithms `bias` (…, asking, seen) are added; -inf is not seen. `at`: what is added to asking and seen
+        tokens where they are compared, but is not passed on."""
+        placed, placed_seen = (asking + at[0], seen + at[1]) if at is not None else (asking, seen)
+        of_query, of_key, of_value = self.to_qkv.weight.chunk(3)
+        q, k, v = (self._heads(x, w) for x, w in ((placed, of_query), (placed, of_key), (asking, of_value)))
+        key, value = self._heads(placed_seen, of_key), self._heads(seen, of_value)
         itself = (q * k).sum(-1, keepdim=True) * self._scale()
         others = q @ key.transpose(-1, -2) * self._scale() + bias.unsqueeze(-3)
         share = torch.softmax(torch.cat([itself, others], dim=-1), dim=-1)
         out: torch.Tensor = self.to_out(self._merge(share[..., :1] * v + share[..., 1:] @ value))
         return out
+
+    def _heads(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return self._split(nn.functional.linear(x, weight))
 
     def _scale(self) -> float:
         return float((self.inner // self.heads) ** -0.5)
@@ -106,13 +114,15 @@ class Transformer(nn.Module):
             x = block[1](x) + x
         return x
 
-    def towards(self, asking: torch.Tensor, seen: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def towards(
+        self, asking: torch.Tensor, seen: torch.Tensor, bias: torch.Tensor, at: Places | None = None
+    ) -> torch.Tensor:
         """(…, asking, dim) of one block: what is asked looks at what is seen (see `Attention.towards`)."""
         block = self.layers[0]
         assert isinstance(block, nn.ModuleList)
         look, forward = block
         assert isinstance(look, PreNorm) and isinstance(look.fn, Attention)
-        asking = look.fn.towards(look.norm(asking), look.norm(seen), bias) + asking
+        asking = look.fn.towards(look.norm(asking), look.norm(seen), bias, at) + asking
         out: torch.Tensor = forward(asking) + asking
         return out
 
@@ -162,15 +172,18 @@ class OriginalNet(nn.Module):
 class SetNet(nn.Module):
     """Superpixels that ask (…, asking, features) and the units they see (…, seen, features) to (…, asking, outputs).
 
-    Places come as waves (…, waves); `bias` (…, asking, seen) is the logarithm of how much a unit counts.
+    Places come as waves (…, waves); `bias` (…, asking, seen) is the logarithm of how much a unit counts. Where the
+    waves start anywhere (`absolute` False), places are compared but not passed on: they say nothing by themselves.
     """
 
-    def __init__(self, features: int, waves: int, outputs: int, width: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self, features: int, waves: int, outputs: int, width: int, hidden: int, dropout: float, absolute: bool = False
+    ) -> None:
         super().__init__()
         self.embed = nn.Linear(features, width)
         self.place = nn.Linear(waves, width, bias=False) if waves else None
         self.trans = Transformer(width, 1, HEADS, max(width // HEADS, 1), width)
-        self.dropout = dropout
+        self.dropout, self.absolute = dropout, absolute
         self.gene_head = nn.Sequential(
             nn.Linear(width, hidden), nn.ReLU(), nn.LayerNorm(hidden), nn.Linear(hidden, outputs)
         )
@@ -184,11 +197,12 @@ class SetNet(nn.Module):
         bias: torch.Tensor,
     ) -> torch.Tensor:
         """(…, asking, outputs)."""
-        x = self.trans.towards(self._token(asking, asking_at), self._token(seen, seen_at), bias)
+        x, others, at = self.embed(asking), self.embed(seen), None
+        if self.place is not None and self.absolute:
+            x, others = x + self.place(asking_at), others + self.place(seen_at)
+        elif self.place is not None:
+            at = (self.place(asking_at), self.place(seen_at))
+        x = self.trans.towards(x, others, bias, at)
         x = nn.functional.dropout(self.gene_head[:3](x), self.dropout, self.training)
         out: torch.Tensor = self.gene_head[3](x)
         return out
-
-    def _token(self, features: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-        x: torch.Tensor = self.embed(features)
-        return x if self.place is None else x + self.place(at)

@@ -54,9 +54,13 @@ class Layout:
 
     @classmethod
     def of(cls, spacing: int, footprint: int, halo: int, most: int | None = None) -> Layout:
-        """As many cells around as a halo holds whole, whatever part of its cell asks; `most` at most."""
-        fit = (2 * (halo - 1) - footprint) // (2 * spacing) + 1
-        return cls(spacing, footprint, max(0, fit if most is None else min(fit, most)))
+        """As many cells around as a halo holds whole, from wherever in its cell a superpixel asks; `most` at most.
+
+        A cell is never so large that the halo does not hold one's own.
+        """
+        spacing = max(1, min(spacing, 2 * halo - footprint))
+        fit = (2 * halo - spacing - footprint) // (2 * spacing)
+        return cls(spacing, footprint, fit if most is None else min(fit, most))
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,9 @@ class SoundPlan(Plan):
         """See `TorchModel.network`."""
         channels, outputs = self.units.features.shape[1], self.targets.values.shape[2]
         waved = 4 * len(self.geometry.lengths_um)
-        return SetNet(channels, waved, outputs, settings.width, settings.hidden, settings.dropout)
+        return SetNet(
+            channels, waved, outputs, settings.width, settings.hidden, settings.dropout, self.geometry.absolute
+        )
 
     def batches(self, settings: HistoSgeSettings, rng: np.random.Generator) -> Iterator[Batch]:
         """One epoch of sets in an order of their own."""
