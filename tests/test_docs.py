@@ -433,7 +433,7 @@ def test_what_is_not_there_is_still_not_there() -> None:
 
     missing = text(ROOT / "README.md").partition("## What is not there yet")[2].partition("\n## ")[0]
     own = {name for name, target in _MODELS.items() if target.startswith("napari_pixelgene.")}
-    assert own >= {"pixel2gene", "iscale", "histex", "histosge", "stpath", "ridge"} and "STPath" not in missing
+    assert own >= {"pixel2gene", "iscale", "histex", "histosge", "stpath", "ridge"} and "**Weights**" in missing
     assert all(f"`{name}`" in missing for name in available_encoders())
     runs = ["xenium", "visium", "visium-hd", "st", "cosmx", "prefix", "table", "anndata", "spatialdata"]
     assert [name for name, _ in command._IMPORTS] == [*runs, "image"]
