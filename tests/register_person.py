@@ -9,6 +9,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
 
+from mouse import click, ready
 from napari_pixelgene.elements.alignment import Keypoints
 from napari_pixelgene.exporters.alignments import write_alignment_json
 from napari_pixelgene.gui.docks import show_dock
@@ -69,6 +70,7 @@ class Person:
 
     def click(self, side, xy_um):
         """Click there; returns the place that was really hit."""
+        ready(self.native(side))
         at = self.place(side, xy_um)
         hit = self.um(side, at)
         QTest.mouseClick(self.native(side), LEFT, pos=at)
@@ -94,7 +96,7 @@ class Person:
         self.click("moving", np.array(morphology_px) * MORPHOLOGY_MPP)
 
     def press(self, button) -> None:
-        QTest.mouseClick(button, LEFT)
+        click(button)
         QTest.qWait(5)
 
     @property

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton, QScrollArea, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton, QWidget
 
+from mouse import click
 from napari_pixelgene.gui.section.dock import SectionDock
 from napari_pixelgene.store.section import SectionStore
 
@@ -37,16 +38,7 @@ class Person:
         raise AssertionError(f"waited {seconds} s in vain: {self.dock.fault.text} {self.dialog.fault.text}")
 
     def press(self, widget: QWidget) -> None:
-        self.wait(lambda: widget.isVisible() and widget.height() > 8)
-        assert widget.isEnabled(), widget.toolTip()
-        around = widget.parentWidget()
-        while around is not None and not isinstance(around, QScrollArea):
-            around = around.parentWidget()
-        if around is not None:
-            around.ensureWidgetVisible(widget)
-            QApplication.processEvents()
-        QTest.mouseClick(widget, LEFT)
-        QApplication.processEvents()
+        click(widget)
 
     def write(self, field: QLineEdit, text: object) -> None:
         self.press(field)
@@ -69,7 +61,7 @@ class Person:
             if combo.currentText().startswith(words):
                 return True
             if not view.isVisible():  # it was closed by something else: open it again
-                QTest.mouseClick(combo, LEFT)
+                click(combo)
                 QTest.qWait(QApplication.doubleClickInterval() + 50)
             if view.isVisible():
                 QTest.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())

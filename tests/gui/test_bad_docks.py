@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel, QWidget
 
+from mouse import click
 from moved import move_references
 from napari_pixelgene.gui.docks import _dock_of, open_docks, show_dock
 from napari_pixelgene.gui.register import transfer
@@ -20,7 +21,6 @@ from napari_pixelgene.gui.session import session_of
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.section import SectionStore
 
-LEFT = Qt.MouseButton.LeftButton
 PICTURES = os.environ.get("PIXELGENE_PICTURES")  # a folder: what is shown is saved there, to be looked at
 Rows = list[list[str]]
 
@@ -102,7 +102,7 @@ def test_pairs_that_cannot_be_trusted_are_told_and_others_taken(
         assert "Traceback" not in shown and "defect" not in shown
         picture(dock, f"pairs-{spoil.__name__}")
         if dock.controls.undo.isEnabled():
-            QTest.mouseClick(dock.controls.undo, LEFT)
+            click(dock.controls.undo)
         assert stored(section) == before and dock.work.transform is not None
     shutil.copy(small_run.keypoints, tmp_path / "pairs.csv")
     dock.transfer.bring("pairs", None)

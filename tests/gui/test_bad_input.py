@@ -31,12 +31,12 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel, QLineEdit, QPushButton, QWidget
 
 from made_tables import SPOILT, Inputs, legacy_st
+from mouse import click
 from moved import move_references
 from napari_pixelgene import jobs
 from napari_pixelgene.gui.section.dock import SectionDock
 from napari_pixelgene.jobs import starting
 
-LEFT = Qt.MouseButton.LeftButton
 PICTURES = os.environ.get("PIXELGENE_PICTURES")  # a folder: what is shown is saved there, to be looked at
 
 
@@ -64,7 +64,7 @@ class Form:
 
     def __init__(self, dock: SectionDock, qtbot) -> None:
         self.dock, self.qtbot = dock, qtbot
-        QTest.mouseClick(dock.new_button, LEFT)
+        click(dock.new_button)
         assert dock.new_dialog is not None
         self.dialog = dock.new_dialog
         self.dialog.activateWindow()  # a line is left only in a window that has the keyboard
@@ -91,7 +91,7 @@ class Form:
 
     def import_it(self) -> str:
         """Click Import, wait for how it ends; gives what the dialog says then, nothing when it went well."""
-        QTest.mouseClick(self.dialog.import_button, LEFT)
+        click(self.dialog.import_button)
         self.qtbot.waitUntil(lambda: not self.dock.job.running, timeout=60_000)
         QApplication.processEvents()
         return self.dialog.fault.text if self.dialog.isVisible() else ""
@@ -119,7 +119,7 @@ def assert_told(text: str, widget: QWidget, *words: str) -> None:
     shown = seen(widget)
     assert text in shown and "Traceback" not in shown and "defect of " not in shown
     (copy,) = [b for b in widget.findChildren(QPushButton) if b.isVisible() and b.text() in ("Copy details", "Copied")]
-    QTest.mouseClick(copy, LEFT)
+    click(copy)
     assert words[0] in QApplication.clipboard().text()
 
 
@@ -212,7 +212,7 @@ def test_a_run_that_broke_off_keeps_the_dialog_as_it_was_filled(dock: SectionDoc
     QTest.keyClick(form.dialog, Qt.Key.Key_Escape)
     assert_told(dock.fault.text, dock, "transcripts.parquet")
     picture(dock, "dock-after-escape")
-    QTest.mouseClick(dock.fault.way_out, LEFT)
+    click(dock.fault.way_out)
     assert form.dialog.isVisible() and form.standing() == standing
 
 

@@ -18,6 +18,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
+from mouse import click
 from napari_pixelgene.arithmetic.tiles import tiles
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.gui.genes.dock import GenesDock
@@ -37,7 +38,6 @@ from napari_pixelgene.store.section import SectionStore
 from napari_pixelgene.store.view import VIEW, read_view
 
 KEYS = Qt.Key
-LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def row_place(dock: GenesDock, row: int, column: int = 0) -> QPoint:
 
 
 def click_row(dock: GenesDock, row: int, column: int = 0) -> None:
-    QTest.mouseClick(dock.table.viewport(), LEFT, pos=row_place(dock, row, column))
+    click(dock.table.viewport(), lambda: row_place(dock, row, column))
     settle(1)
 
 
@@ -148,7 +148,7 @@ def test_click_walk_search_pin(dock: GenesDock, section: Path):
     assert dock.table.genes.gene(0) == genes[0] and dock.browser.gene == best[0]  # nothing moves while typing
     QTest.keyClick(dock.search, KEYS.Key_Return)
     assert dock.browser.gene == genes[0] and "Do not use this map" in dock.sentence.text()
-    QTest.mouseClick(dock.pins.viewport(), LEFT, pos=dock.pins.visualItemRect(dock.pins.item(0)).center())
+    click(dock.pins.viewport(), lambda: dock.pins.visualItemRect(dock.pins.item(0)).center())
     assert dock.browser.gene == best[3] and dock.search.text() == ""  # jumped to, though the search had hidden it
     QTest.keyClick(dock.pins, KEYS.Key_Delete)
     assert dock.browser.pins == [best[0]]
@@ -157,10 +157,13 @@ def test_click_walk_search_pin(dock: GenesDock, section: Path):
 
 def test_sorting_by_a_heading(dock: GenesDock, section: Path):
     header = dock.table.horizontalHeader()
-    place = QPoint(header.sectionViewportPosition(3) + 20, header.height() // 2)
-    QTest.mouseClick(header.viewport(), LEFT, pos=place)
+
+    def place() -> QPoint:
+        return QPoint(header.sectionViewportPosition(3) + 20, header.height() // 2)
+
+    click(header.viewport(), place)
     first = dock.table.genes.gene(0)
-    QTest.mouseClick(header.viewport(), LEFT, pos=place)
+    click(header.viewport(), place)
     genes = genes_of(section)
     assert {first, dock.table.genes.gene(0)} == {genes[0], genes[-1]}
     assert dock.table.genes.gene(dock.table.currentIndex().row()) == dock.browser.gene  # the same row stays chosen
@@ -169,7 +172,7 @@ def test_sorting_by_a_heading(dock: GenesDock, section: Path):
 def test_measured_beside_predicted(dock: GenesDock, section: Path):
     """What was counted lies on the same squares; contrast and colours go together until they are unlinked."""
     gene, session = dock.browser.gene, dock.session
-    QTest.mouseClick(dock.measured, LEFT)
+    click(dock.measured)
     settle()
     counts, map_ = session.layer("counts"), session.layer("map")
     bins = read_bins(SectionStore.open(section), require_capture(SectionStore.open(section)).name)
@@ -184,14 +187,14 @@ def test_measured_beside_predicted(dock: GenesDock, section: Path):
     )
     counts.colormap = "magma"
     assert map_.colormap.name == "magma" and dock.contrast.colours.currentText() == "magma"
-    QTest.mouseClick(dock.linked, LEFT)
+    click(dock.linked)
     map_.contrast_limits = (0, 7)
     assert counts.contrast_limits != [0, 7]
     before = list(counts.contrast_limits)
     QTest.keyClick(dock.table, KEYS.Key_Down)
     assert counts.name == f"{dock.browser.gene} (measured)" and dock.browser.gene != gene
     assert list(map_.contrast_limits) != [0, 7] and before is not None  # drawn for that gene alone
-    QTest.mouseClick(dock.predicted, LEFT)
+    click(dock.predicted)
     assert dock.browser.shown() == (False, True)
     QTest.keyClick(dock.table, KEYS.Key_Down)
     assert dock.browser.shown() == (False, True)  # measured is seen: predicted stays as the person left it
@@ -203,7 +206,7 @@ def test_the_same_contrast_for_all_genes(dock: GenesDock):
     QTest.keyClick(dock.contrast.mode, KEYS.Key_Down)
     settle(1)
     was = list(map_.contrast_limits)
-    QTest.mouseClick(dock.contrast.high, LEFT)
+    click(dock.contrast.high)
     dock.contrast.high.selectAll()
     QTest.keyClicks(dock.contrast.high, "12.5")
     QTest.keyClick(dock.contrast.high, KEYS.Key_Return)
@@ -261,7 +264,7 @@ def test_the_colour_bar_is_read_off_the_canvas(make_napari_viewer, section, them
     settle()
     bare = picture(viewer)
     assert "pixelgene_predicted" not in viewer.canvas.overlays
-    QTest.mouseClick(dock.predicted, LEFT)
+    click(dock.predicted)
     session.layer("map").opacity = 0.0
     settle()
     drawn = picture(viewer)
@@ -273,7 +276,7 @@ def test_the_colour_bar_is_read_off_the_canvas(make_napari_viewer, section, them
     assert contrast_ratio(box) > 4.5
     text = viewer.canvas.overlays["pixelgene_predicted"].text
     assert text == f"{dock.browser.gene}\npredicted\nexpected counts per 8 µm square"
-    QTest.mouseClick(dock.predicted, LEFT)
+    click(dock.predicted)
     settle()
     assert not (np.abs(picture(viewer) - bare).max(axis=2) > 8).any()  # no map, no bar
 
@@ -310,7 +313,7 @@ def test_hidden_and_deleted_layers_come_back(dock: GenesDock):
     assert not dock.predicted.isChecked() and dock.browser.limits() is None
     click_row(dock, 1)  # the row that is chosen already
     assert session.layer("map").name == f"{dock.browser.gene} (predicted)" and dock.predicted.isChecked()
-    QTest.mouseClick(dock.measured, LEFT)
+    click(dock.measured)
     session.viewer.layers.remove(session.layer("counts"))
     click_row(dock, 2)
     assert dock.browser.shown() == (True, True) and not dock.fault.text
@@ -344,7 +347,7 @@ def test_coming_back(make_napari_viewer, section: Path):
     dock.browser.show(genes[5])
     dock.browser.pin(genes[1])
     wait_until(lambda: not dock.beside.reading)
-    QTest.mouseClick(dock.measured, LEFT)
+    click(dock.measured)
     session.layer("map").colormap = "cividis"
     session.layer("map").contrast_limits = (3, 44)
     session.layer("map").opacity = 0.3
@@ -390,14 +393,14 @@ def test_nothing_open_no_maps_and_two_windows(make_napari_viewer, section: Path)
     asked = []
     second.session.asked.connect(asked.append)
     assert second.state == "empty" and "No section is open" in second.empty.text()
-    QTest.mouseClick(second.next, LEFT)
+    click(second.next)
     store = SectionStore.open(section)
     for run in store.mapped_runs():
         store.remove("maps", run)
     second.session.open(section)
     settle()
     assert second.state == "empty" and "no predicted maps" in second.empty.text()
-    QTest.mouseClick(second.next, LEFT)
+    click(second.next)
     assert asked == ["Section", "Run"]
     assert first.state == "full" and second.browser.maps is None
     first.session.reload("maps")  # the maps are gone under its eyes
@@ -406,7 +409,7 @@ def test_nothing_open_no_maps_and_two_windows(make_napari_viewer, section: Path)
 
 def test_nothing_is_clipped_at_320_px(dock: GenesDock):
     dock.browser.pin(dock.browser.gene)
-    QTest.mouseClick(dock.measured, LEFT)
+    click(dock.measured)
     settle()
     page = dock.table.parentWidget()
     right = page.parentWidget().width()

@@ -16,6 +16,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QMenu, QWidget
 
+from mouse import click, ready
 from napari_pixelgene.gui.docks import _dock_of
 from napari_pixelgene.gui.session import session_of
 from napari_pixelgene.readers.alignments import read_alignment
@@ -46,10 +47,7 @@ class Newcomer:
 
     def press(self, widget: QWidget, at: QPoint | None = None) -> None:
         """A click on a widget that can be seen and is not greyed out."""
-        self.until(lambda: widget.isVisible() and widget.height() > 8, 20)
-        assert widget.isEnabled(), f"{widget.objectName() or widget} cannot be clicked: {widget.toolTip()}"
-        self.reach(widget)
-        QTest.mouseClick(widget, LEFT, pos=at or widget.rect().center())
+        click(widget, at)
         self.clicks += 1
         self.settle()
 
@@ -87,7 +85,7 @@ class Newcomer:
         for title in titles:
             actions = {action.text().replace("&", ""): action for action in place.actions()}
             action = actions[title]
-            QTest.mouseClick(place, LEFT, pos=place.actionGeometry(action).center())
+            click(place, lambda place=place, action=action: place.actionGeometry(action).center())
             self.settle(2)
             inner = action.menu()
             if isinstance(inner, QMenu):
@@ -115,6 +113,7 @@ class Newcomer:
 
     def click_at(self, native: QWidget, model, xy_um) -> None:
         """Click a place (x, y) in µm on a canvas."""
+        ready(native)
         camera = model.scene.camera
         away = (np.array(xy_um) - np.array(camera.center)[:0:-1]) * camera.zoom
         at = QPoint(round(native.width() / 2 + away[0]), round(native.height() / 2 + away[1]))

@@ -9,6 +9,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QInputDialog
 
+from mouse import click
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.exporters.alignments import write_alignment_json, write_explorer_keypoints
 from napari_pixelgene.exporters.landmarks import write_bigwarp
@@ -17,7 +18,7 @@ from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.sources.table import TableSource
 from napari_pixelgene.readers.alignments import read_alignment
 from napari_pixelgene.store.captures import read_capture
-from register_person import LEFT, MORPHOLOGY_MPP, MPP, PLACES, Person, bring, holder_of, registered
+from register_person import MORPHOLOGY_MPP, MPP, PLACES, Person, bring, holder_of, registered
 
 
 def test_click_fit_correct_and_save(person, section, truth):
@@ -218,8 +219,7 @@ def test_the_table_switches_pairs_and_blending_keeps_the_slide(person, section, 
     fit = dock.work.fit.transform.matrix
     overlay = person.session.layer("morphology")
     levels = overlay.data
-    box = table.visualItemRect(table.item(2, 1)).center()
-    QTest.mouseClick(table.viewport(), LEFT, pos=box)
+    click(table.viewport(), lambda: table.visualItemRect(table.item(2, 1)).center())
     assert not person.pairs.pairs[2].enabled and dock.work.fit.rows[2].why == "switched off"
     assert table.item(2, 3).text() == "switched off" and person.session.layer("morphology") is overlay
     np.testing.assert_allclose(dock.work.fit.transform.matrix, fit, rtol=1e-6)
@@ -247,7 +247,7 @@ def test_floating_rebuilds_the_canvas_and_picking_goes_on(person, section, truth
     holder = holder_of(dock)
     for floating in (True, False):
         old = person.native("moving")
-        QTest.mouseClick(holder.titleBarWidget().float_button, LEFT)
+        click(holder.titleBarWidget().float_button)
         person.qtbot.waitUntil(lambda old=old: person.native("moving") not in (None, old), timeout=5000)
         QTest.qWait(150)
         assert holder.isFloating() == floating

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QScrollArea
 
+from mouse import click
 from napari_pixelgene.elements.alignment import Keypoints
 from napari_pixelgene.gui.register import judging, transfer
 from napari_pixelgene.pipeline.rough import is_rough
@@ -261,9 +262,7 @@ def test_snaps_are_taken_or_refused_one_by_one(person, section, truth, monkeypat
     np.testing.assert_allclose(arrows[0].sum(axis=0)[::-1], np.array(first.new_moving) * MORPHOLOGY_MPP, atol=1e-3)
     assert not box.accept.isEnabled() and "list" in box.accept.toolTip()
 
-    cell = box.list.visualItemRect(box.list.item(0, 0)).center()
-    scroll(person, box.list)
-    QTest.mouseClick(box.list.viewport(), Qt.MouseButton.LeftButton, pos=cell)
+    click(box.list.viewport(), lambda: box.list.visualItemRect(box.list.item(0, 0)).center())
     centre = np.array(person.model("moving").scene.camera.center)[:0:-1]
     np.testing.assert_allclose(centre, np.array(first.new_moving) * MORPHOLOGY_MPP, atol=0.05)
     photograph(person, "snapped", box.off)

@@ -12,6 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QScrollArea
 
+from mouse import ready
 from napari_pixelgene.elements.alignment import Keypoints
 from napari_pixelgene.elements.image import Image
 from napari_pixelgene.gui.layers import KEY
@@ -52,6 +53,7 @@ def turned(degrees, mirrored):
 def click_under(person, side, um, view):
     """Click a place in µm of a canvas that is looked at under `view` (2, 2); returns the place that was really hit."""
     camera, native = person.model(side).scene.camera, person.native(side)
+    ready(native)
     if side == "fixed":  # napari's own camera looks from another side
         middle = np.array(camera.center)[1:] if person.viewer.dims.order == (1, 0) else np.array(camera.center)[:0:-1]
         away = view @ (um - middle)

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMainWindow, QPushButton
 
+from mouse import click
 from napari_pixelgene import jobs
 from napari_pixelgene.gui import recent
 from napari_pixelgene.gui.docks import show_dock
@@ -25,7 +25,6 @@ from napari_pixelgene.gui.session import session_of
 from napari_pixelgene.jobs import starting
 from napari_pixelgene.store.section import SectionStore
 
-LEFT = Qt.MouseButton.LeftButton
 # What every program may use: `tell` writes an event as the terminal does.
 HEAD = """
 import json, sys, time
@@ -125,7 +124,7 @@ def test_a_run_is_chosen_started_and_followed_to_its_verdict(docked, qtbot, prog
     program(LEARNING + DONE)
     heard: list[str] = []
     dock.session.changed.connect(heard.append)
-    qtbot.mouseClick(dock.run, LEFT)
+    click(dock.run)
     (job,) = jobs.all()
     config = tomllib.loads(job.config.read_text(encoding="utf-8"))
     assert config["fit"]["train"] == config["predict"]["sections"] == [str(section)]
@@ -143,20 +142,20 @@ def test_a_run_is_chosen_started_and_followed_to_its_verdict(docked, qtbot, prog
     asked: list[str] = []
     dock.session.asked.disconnect()  # the other docks are tested elsewhere
     dock.session.asked.connect(asked.append)
-    qtbot.mouseClick(dock.next, LEFT)
+    click(dock.next)
     assert asked == ["Genes"]
 
 
 def test_cancel_stops_the_child_and_says_what_was_kept(dock, qtbot, program) -> None:
     program(LEARNING + WAIT)
-    qtbot.mouseClick(dock.run, LEFT)
+    click(dock.run)
     job = dock.progress.running
     qtbot.waitUntil(lambda: len(dock.progress.story.curve.reached) == 5, timeout=5000)
     settled(qtbot, dock)
     assert not dock.run.isEnabled() and "is still running" in dock.run.toolTip()
     bar = dock.progress.bars[1]
     assert bar.name.text() == "Learning" and bar.bar.value() == 25 and bar.left.text().startswith("25 %")
-    qtbot.mouseClick(dock.progress.cancel, LEFT)
+    click(dock.progress.cancel)
     assert dock.progress.cancel.text() == "Cancelling…" and not dock.progress.cancel.isEnabled()
     qtbot.waitUntil(lambda: job.state() == "cancelled", timeout=2000)
     ended(qtbot, dock)
@@ -168,7 +167,7 @@ def test_cancel_stops_the_child_and_says_what_was_kept(dock, qtbot, program) -> 
 
 def test_a_running_job_is_found_again_by_another_napari(dock, qtbot, program) -> None:
     program(LEARNING + WAIT)
-    qtbot.mouseClick(dock.run, LEFT)
+    click(dock.run)
     qtbot.waitUntil(lambda: len(dock.progress.story.lines) == 2, timeout=5000)
     other = RunDock(ViewerModel())
     qtbot.addWidget(other)
@@ -176,14 +175,14 @@ def test_a_running_job_is_found_again_by_another_napari(dock, qtbot, program) ->
     qtbot.waitUntil(lambda: other.progress.running is not None and len(other.progress.story.lines) == 2, timeout=5000)
     assert other.progress.running.id == dock.progress.running.id
     assert other.progress.title.text() == "pixel2gene-1 on breast"
-    qtbot.mouseClick(other.progress.cancel, LEFT)
+    click(other.progress.cancel)
     ended(qtbot, dock)
     assert dock.progress.story.state == "cancelled"
 
 
 def test_a_run_that_fails_says_why_and_what_to_do(dock, qtbot, program) -> None:
     program(LEARNING + FAILED)
-    qtbot.mouseClick(dock.run, LEFT)
+    click(dock.run)
     ended(qtbot, dock)
     assert dock.progress.fault.text == "✗ The disk is full. Free 3 GB."
     assert dock.next.isHidden() and "The disk is full." in dock.progress.log.toPlainText()
@@ -201,8 +200,8 @@ def test_what_cannot_be_trained_on_says_why(dock, qtbot, tmp_path, section) -> N
     train, predict = (dock.sections.box(what, bare.path) for what in ("train", "predict"))
     assert not train.isEnabled() and "Nothing was measured" in train.toolTip() and predict.isEnabled()
     assert not dock.sections.box("predict", tmp_path / "gone.section.zarr").isEnabled()
-    qtbot.mouseClick(predict, LEFT, pos=predict.rect().center())
-    qtbot.mouseClick(dock.sections.box("train", section), LEFT, pos=dock.sections.box("train", section).rect().center())
+    click(predict)
+    click(dock.sections.box("train", section))
     settled(qtbot, dock)
     assert dock.sections.predict == (section, bare.path) and dock.sections.train == ()
     assert not dock.run.isEnabled() and dock.why.text() == "Choose a section to train on."
@@ -214,7 +213,7 @@ def test_the_history_lists_opens_repeats_and_deletes(dock, qtbot, program, secti
     pick(dock.options.model, "ridge")
     program(FAILED)
     settled(qtbot, dock)
-    qtbot.mouseClick(dock.run, LEFT)
+    click(dock.run)
     ended(qtbot, dock)
     qtbot.waitUntil(lambda: [row.sign for row in dock.runs.rows] == ["✗", "✓"], timeout=5000)
     failed, kept = dock.runs.rows
@@ -228,7 +227,7 @@ def test_the_history_lists_opens_repeats_and_deletes(dock, qtbot, program, secti
         dock.runs.said.text() == "Held-out r is 0.31; chance gives 0.02. No simple explanation stands beside it."
         and not dock.runs.fault.text
     )
-    qtbot.mouseClick(dock.runs.more, LEFT)
+    click(dock.runs.more)
     qtbot.waitUntil(dock.runs.details.isVisible, timeout=10_000)
     dock.runs.show_rows(dock.runs.rows)  # as when a job ends meanwhile
     assert dock.runs.details.isVisible()
@@ -237,16 +236,16 @@ def test_the_history_lists_opens_repeats_and_deletes(dock, qtbot, program, secti
     asked: list[str] = []
     dock.session.asked.disconnect()
     dock.session.asked.connect(asked.append)
-    qtbot.mouseClick(dock.runs.open, LEFT)
+    click(dock.runs.open)
     assert asked == ["Genes"]
-    qtbot.mouseClick(dock.runs.repeat, LEFT)
+    click(dock.runs.repeat)
     settled(qtbot, dock)
     qtbot.waitUntil(lambda: dock.options.value().model_settings == {"components": 3}, timeout=3000)
     assert dock.options.genes.spec == "variable:2" and dock.name.text() == "ridge-1"
     monkeypatch.setattr("napari_pixelgene.gui.run.runs_part.confirmed", lambda *_: True)
     for name in ("first", "ridge-1"):
         dock.runs.select(name)
-        qtbot.mouseClick(dock.runs.delete, LEFT)
+        click(dock.runs.delete)
         qtbot.waitUntil(lambda name=name: name not in [row.name for row in dock.runs.rows], timeout=3000)
     assert store.runs() == [] and store.mapped_runs() == [] and jobs.all() == []
 
@@ -292,7 +291,7 @@ def test_closing_a_window_asks_about_a_running_run(qtbot, program, monkeypatch, 
 def test_napari_stays_when_a_person_wants_to(docked, qtbot, program, monkeypatch) -> None:
     dock = docked
     program(WAIT)
-    qtbot.mouseClick(dock.run, LEFT)
+    click(dock.run)
     job = dock.progress.running
     monkeypatch.setattr(closing, "ask", lambda job, parent: "stay")
     window = closing.window_of(dock)
@@ -309,10 +308,10 @@ def test_a_run_that_is_there_predicts_the_ticked_sections(dock, qtbot, program, 
     runs.select(done.name)
     program(DONE)
     dock.sections.choose([section], [])
-    qtbot.mouseClick(runs.use, LEFT)
+    click(runs.use)
     assert "ticked under Predict" in runs.fault.text
     dock.sections.choose([], [section])
-    qtbot.mouseClick(runs.use, LEFT)
+    click(runs.use)
     assert not runs.fault.text
     job = jobs.all()[0]
     written = tomllib.loads(job.config.read_text())
@@ -324,8 +323,8 @@ def test_a_run_that_is_there_predicts_the_ticked_sections(dock, qtbot, program, 
 
 def test_a_stopped_run_is_continued_under_its_name_and_another_is_not_overwritten(dock, qtbot, program, section):
     program(WAIT)
-    qtbot.mouseClick(dock.run, LEFT)
-    qtbot.mouseClick(dock.progress.cancel, LEFT)
+    click(dock.run)
+    click(dock.progress.cancel)
     ended(qtbot, dock)
     store = SectionStore.open(section)
     learned(store)
@@ -362,7 +361,7 @@ def test_a_folder_of_slides_is_queued_and_ends_in_a_table(dock, qtbot, program, 
     dock.queue_fold.head.click()
     assert not dock.queue.start.isEnabled() and "Choose a folder" in dock.queue.start.toolTip()
     qtbot.keyClicks(dock.queue.folder, str(slides))
-    qtbot.mouseClick(dock.queue.start, LEFT)
+    click(dock.queue.start)
     qtbot.waitUntil(lambda: dock.progress.running is not None, timeout=5000)
     job = dock.progress.running
     assert job.kind == "queue" and job.title == "first on 2 slides of slides"
@@ -399,7 +398,7 @@ def test_a_real_run_ends_in_maps_over_the_slide(dock, qtbot, section) -> None:
     dock.options.general._groups["folds"].widget("block_um").value = 150
     dock.options.score.setChecked(False)
     settled(qtbot, dock)
-    qtbot.mouseClick(dock.run, LEFT)
+    click(dock.run)
     job = dock.progress.running
     qtbot.waitUntil(lambda: dock.progress.running is None, timeout=60_000)
     assert dock.progress.story.state == "done", dock.progress.fault.text
@@ -417,7 +416,7 @@ def test_another_section_is_chosen_when_it_is_opened_and_a_run_on_the_first_goes
     dock, qtbot, program, section, tmp_path
 ) -> None:
     program(LEARNING + "time.sleep(2)\n" + DONE)
-    qtbot.mouseClick(dock.run, LEFT)
+    click(dock.run)
     other = Path(shutil.copytree(section, tmp_path / "other.section.zarr"))
     dock.session.open(other)
     qtbot.waitUntil(lambda: dock.sections.train == (other,) == dock.sections.predict, timeout=3000)
@@ -447,7 +446,7 @@ def test_without_a_section_the_dock_says_what_to_do(qtbot) -> None:
     asked: list[str] = []
     made.session.asked.connect(asked.append)
     (to_section,) = [b for b in made.findChildren(QPushButton) if b.text() == "← Section" and b.isVisible()]
-    qtbot.mouseClick(to_section, LEFT)
+    click(to_section)
     assert asked == ["Section"]
 
 
@@ -460,6 +459,6 @@ def test_maps_are_shown_as_soon_as_they_are_there_before_the_scores(dock, qtbot,
     )
     browser = browser_of(dock.session)
     assert browser.maps.run == "first"
-    qtbot.mouseClick(dock.run, LEFT)
+    click(dock.run)
     qtbot.waitUntil(lambda: browser.maps.run == "pixel2gene-1", timeout=5000)
     assert dock.progress.running is not None

@@ -12,6 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
 
+from mouse import click
 from napari_pixelgene.gui.docks import show_dock
 from napari_pixelgene.gui.section.dock import WELCOME, SectionDock
 from napari_pixelgene.gui.session import session_of
@@ -45,15 +46,6 @@ def dock(viewer) -> SectionDock:
     shown = show_dock(viewer, "Section")
     QApplication.processEvents()
     return shown
-
-
-def click(widget):
-    for _ in range(40):  # the layout comes in a later turn of the event loop
-        if widget.height() > 8:
-            break
-        QTest.qWait(25)
-    QTest.mouseClick(widget, Qt.MouseButton.LeftButton)
-    QApplication.processEvents()
 
 
 def test_the_first_launch_is_three_sentences_and_two_buttons(dock: SectionDock):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
 from guarded import GuardedArray
+from mouse import click
 from napari_pixelgene.elements.alignment import Transform
 from napari_pixelgene.elements.expression import Expression
 from napari_pixelgene.elements.genes import GeneTable
@@ -67,7 +67,7 @@ def test_a_click_on_the_nucleus_is_the_same_place_in_all_layers(viewer, nucleus_
     clicks = []
     viewer.mouse_drag_callbacks.append(lambda _, event: clicks.append(np.array(event.position[-2:])))
     native = viewer.window._qt_viewer.canvas.native
-    qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=QPoint(native.width() // 2, native.height() // 2))
+    click(native)
     assert len(clicks) == 1
     y_um, x_um = clicks[0]
     # The middle of the canvas is half a screen pixel (0.06 µm) away at most.
