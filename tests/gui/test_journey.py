@@ -173,7 +173,6 @@ def register(person: Newcomer, small_run: SimulatedRun) -> None:
         person.click_at(main, person.viewer, pairs.fixed_xy[i] * mpp)
         person.click_at(dock.controls.canvas.native, dock.controls.canvas.model, pairs.moving_xy[i] * 0.2125)
     assert len(dock.work.pairs) == len(far) == 6
-    person.picture("register")
 
 
 def test_from_a_blank_window_to_a_gene_map(newcomer: Newcomer, small_run: SimulatedRun, tmp_path: Path):

@@ -170,7 +170,6 @@ def checked(person, section, truth):
     layer = person.session.layer("quality")
     assert layer is not None and layer.visible and verdict.legend.isVisible()
     photograph(person, "checked", verdict.report)
-    document(person, "register-checked", verdict.report)
     press(person, verdict.gos[1])
     place = np.array(dock.judging.judged.verdict.worst[1].xy_um)
     for side, um in (("fixed", place), ("moving", truth.inverse().apply(place[None] / MPP)[0] * MORPHOLOGY_MPP)):
