@@ -46,6 +46,7 @@ class OptionsBox(QWidget):
             FitSettings, FitSettings(), leave_out=("model", "model_settings", "features", "genes", "device")
         )
         self.forms = {each.name: _form_of(each) for each in engine.models}
+        self._choose(FitSettings())  # not the first of a list that grows
         self._lay_out()
         self._connect()
         self._model_changed()
@@ -65,13 +66,16 @@ class OptionsBox(QWidget):
     def set_value(self, value: FitSettings) -> None:
         """Show these settings."""
         self.general.set_value(value)
-        for combo, name in ((self.model, value.model), (self.encoder, value.features.encoder)):
-            combo.setCurrentIndex(max(0, combo.findData(name)))
+        self._choose(value)
         self.device.setCurrentIndex(max(0, self.device.findData(value.device)))
         self.genes.set_spec(value.genes)
         form = self.forms.get(value.model)
         if form is not None:
             form.set_value(form.kind.make(value.model_settings))
+
+    def _choose(self, value: FitSettings) -> None:
+        for combo, name in ((self.model, value.model), (self.encoder, value.features.encoder)):
+            combo.setCurrentIndex(max(0, combo.findData(name)))
 
     def show_needs(self, missing: Iterable[str]) -> None:
         """Say whether the chosen encoder's features are there, naming the sections where they are not."""
