@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mother import Panel, mother
 from napari_pixelgene.simulate.run import SimulatedRun, simulate_run
 from napari_pixelgene.simulate.settings import SimulationSettings
 from napari_pixelgene.store.section import SectionStore
+
+# How fast a busy machine is says nothing about what is tested.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

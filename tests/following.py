@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Started = Callable[..., "Job"]
 
 
-def until(true: Callable[[], object], seconds: float = 8.0) -> None:
+def until(true: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until it is so."""
     end = time.monotonic() + seconds
     while not true():

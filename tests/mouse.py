@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEventLoop, QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QApplication, QScrollArea, QWidget
 
 LEFT = Qt.MouseButton.LeftButton
 Place = QPoint | Callable[[], QPoint] | None
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 _STILL_TURNS = 2
 
 
@@ -37,7 +37,14 @@ def ready(widget: QWidget, at: Place = None) -> QPoint:
         assert time.monotonic() < end, f"{widget.objectName() or widget} cannot be clicked: {why or 'it keeps moving'}"
         before = now
         if why:
-            QTest.qWait(10)
+            pause(10)
+
+
+def pause(milliseconds: int) -> None:
+    """Let the window live for so long, in the stead of `QTest.qWait`: vispy's own keeps a core busy all the while."""
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
 
 
 def _own_place(widget: QWidget) -> QPoint:

@@ -29,7 +29,7 @@ class Person:
     def dialog(self):
         return self.dock.new_dialog
 
-    def wait(self, true: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(self, true: Callable[[], bool], seconds: float = 60) -> None:
         for _ in range(int(seconds * 40)):
             QApplication.processEvents()
             if true():

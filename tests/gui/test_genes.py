@@ -96,7 +96,7 @@ def opened(viewer, path: Path | None) -> GenesDock:
 
 
 def wait_until(true) -> None:
-    for _ in range(600):
+    for _ in range(6000):
         if true():
             return
         QTest.qWait(10)

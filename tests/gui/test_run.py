@@ -408,14 +408,15 @@ def test_a_real_run_ends_in_maps_over_the_slide(dock, qtbot, section) -> None:
     assert job.result()["predicted"] == [str(section)]
     layer = dock.session.layer("map")
     assert layer.metadata["napari_pixelgene"]["run"] == "ridge-1" and layer.visible
-    qtbot.waitUntil(lambda: [row.name for row in dock.runs.rows] == ["ridge-1"], timeout=5000)
-    assert dock.runs.rows[0].sign == "✓" and dock.name.text() == "ridge-2"
+    qtbot.waitUntil(lambda: [(row.name, row.sign) for row in dock.runs.rows] == [("ridge-1", "✓")], timeout=5000)
+    assert dock.name.text() == "ridge-2"
 
 
 def test_another_section_is_chosen_when_it_is_opened_and_a_run_on_the_first_goes_on(
     dock, qtbot, program, section, tmp_path
 ) -> None:
-    program(LEARNING + "time.sleep(2)\n" + DONE)
+    go_on = tmp_path / "go on"
+    program(LEARNING + f"import os\nwhile not os.path.exists({str(go_on)!r}): time.sleep(0.02)\n" + DONE)
     click(dock.run)
     other = Path(shutil.copytree(section, tmp_path / "other.section.zarr"))
     dock.session.open(other)
@@ -424,6 +425,7 @@ def test_another_section_is_chosen_when_it_is_opened_and_a_run_on_the_first_goes
     assert not dock.run.isEnabled() and "'pixel2gene-1 on breast' is still running" in dock.why.text()
     heard: list[str] = []
     dock.session.changed.connect(heard.append)
+    go_on.touch()
     ended(qtbot, dock)
     assert heard == [] and dock.next.isHidden()  # nothing of what is open is new
     assert dock.sections.train == (other,) and "Held-out r is 0.50" in dock.progress.said.text()

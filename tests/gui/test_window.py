@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication
 
 from guarded import GuardedArray
@@ -67,7 +68,7 @@ def test_a_click_on_the_nucleus_is_the_same_place_in_all_layers(viewer, nucleus_
     clicks = []
     viewer.mouse_drag_callbacks.append(lambda _, event: clicks.append(np.array(event.position[-2:])))
     native = viewer.window._qt_viewer.canvas.native
-    click(native)
+    click(native, lambda: QPoint(native.width() // 2, native.height() // 2))
     assert len(clicks) == 1
     y_um, x_um = clicks[0]
     # The middle of the canvas is half a screen pixel (0.06 µm) away at most.
