@@ -435,7 +435,7 @@ def test_what_is_not_there_is_still_not_there() -> None:
     own = {name for name, target in _MODELS.items() if target.startswith("napari_pixelgene.")}
     assert own >= {"pixel2gene", "iscale", "histex", "histosge", "stpath", "ridge"} and "**Weights**" in missing
     assert all(f"`{name}`" in missing for name in available_encoders())
-    runs = ["xenium", "visium", "visium-hd", "st", "cosmx", "prefix", "table", "anndata", "spatialdata"]
+    runs = ["xenium", "visium", "visium-hd", "st", "cosmx", "iscale", "prefix", "table", "anndata", "spatialdata"]
     assert [name for name, _ in command._IMPORTS] == [*runs, "image"]
     docks = {each["display_name"] for each in manifest()["contributions"]["widgets"]}
     assert docks == {"All four docks", "Section", "Register", "Run", "Genes"} and "docks" not in missing

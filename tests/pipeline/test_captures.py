@@ -17,6 +17,7 @@ from napari_pixelgene.elements.capture import Footprint
 from napari_pixelgene.encoders.registry import get_encoder
 from napari_pixelgene.errors import InputError, SettingsError, StoreError
 from napari_pixelgene.models.base import Needs, TrainingSection
+from napari_pixelgene.models.registry import get_model
 from napari_pixelgene.pipeline import predicting
 from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture
 from napari_pixelgene.pipeline.aligning import register_matrix
@@ -206,8 +207,7 @@ def test_a_map_leans_on_all_captures_that_measured_its_genes(store: SectionStore
     fit([store], "two", RIDGE.replace(captures=("A", "B")))  # G0 is among its genes, which C did not measure
     fitted, notes = load_fitted(store, "two")[0], []
     features = ensure_features(store)
-    asked = (store, fitted, features, Needs(context_counts=True), notes.append)
-    context = predicting._own_context(*asked)
+    context = predicting.own_context(store, fitted, features, get_model("spatial"), notes.append)
     assert context is not None and context.section.name == "mother"
     n = [len(measured_units(store, name)) for name in "AB"]
     assert context.use.shape == (fitted.members, sum(n)) and context.use.all()
