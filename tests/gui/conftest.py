@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from napari._qt.qt_viewer import QtViewer
 from pytestqt.qtbot import QtBot
 from qtpy.QtTest import QTest
 
@@ -37,7 +35,6 @@ NUCLEUS_PX = np.array([[700.5, 420.5]])
 MATRIX = np.array([[-0.031, -0.42, 830.0], [0.415, 0.052, 80.0], [4e-5, -9e-5, 1.0]])
 HE_SHAPE = (712, 936)
 RADIUS_UM = 3.0
-MANY_OBJECTS = 20_000
 PATIENCE_MS = 60_000
 
 
@@ -46,17 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.gui)
-
-
-@pytest.fixture(autouse=True)
-def lasting(qapp) -> None:
-    """What is loaded for good is hidden from the garbage collector, which napari calls at every layer that goes.
-
-    Half a second each time among half a million objects. Nothing of a test's own is hidden, so leaks are found.
-    """
-    if not QtViewer._instances and len(gc.get_objects()) > MANY_OBJECTS:
-        gc.collect()
-        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from napari_pixelgene.arithmetic.dense_lattice import is_staggered, published_denser
-from napari_pixelgene.arithmetic.geometry import apply_matrix, fit_affine, is_degenerate
+from napari_pixelgene.arithmetic.geometry import apply_matrix, fit_affine
 from napari_pixelgene.arithmetic.targets import min_max
 from napari_pixelgene.elements.scores import CHANCE, HELD_OUT_R
 from napari_pixelgene.errors import InputError
@@ -53,7 +53,7 @@ def require_lattice(section: TrainingSection) -> IntArray:
             f"The units of {section.name} have no places on an array, which HISTEX's published recipe needs.",
             "Import the section again where its files tell them (legacy ST, Visium), or use the default recipe.",
         )
-    if len(section) < 3 or is_degenerate("affine", section.lattice.astype(np.float64)):
+    if np.linalg.matrix_rank(section.lattice - section.lattice[:1]) < 2:
         raise InputError(
             f"The {len(section)} units of {section.name} lie on one line of their array.",
             "HISTEX's published recipe needs rows and columns; use the default recipe.",
