@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anndata
@@ -12,17 +14,25 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
+import torch
+from scipy import sparse
 
 from made_stpath import write_files
 from mother import HEIGHT, MPP, WIDTH, Panel, darkness, picture, spots, table
+from napari_pixelgene.elements.capture import Footprint
+from napari_pixelgene.elements.genes import GeneTable
+from napari_pixelgene.encoders import registry
+from napari_pixelgene.encoders.base import Encoder
 from napari_pixelgene.errors import InputError, MissingDependency, PixelGeneError, SettingsError, StoreError
 from napari_pixelgene.models.base import View
 from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture
+from napari_pixelgene.pipeline.estimating import estimate
 from napari_pixelgene.pipeline.fitting import learned_context, prepare_fit
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.judging import evaluate, evaluate_run
 from napari_pixelgene.pipeline.learning import FitSettings, fit, load_fitted, predict
 from napari_pixelgene.pipeline.point_features import FILE, lattice
+from napari_pixelgene.pipeline.point_sections import as_spots, joined_points, point_section, squares_of
 from napari_pixelgene.pipeline.preparing import ensure_features
 from napari_pixelgene.pipeline.slide import grid_of
 from napari_pixelgene.pipeline.training_data import measured_units
@@ -102,9 +112,9 @@ def embeddings(folder: Path, store: SectionStore) -> FeatureSettings:
     return write_embeddings(folder / "mother.h5", np.concatenate([xy[order], between]), names)
 
 
-def settings(files: dict[str, Any], embeddings: FeatureSettings, genes: str = "panel", **chosen: Any) -> FitSettings:
+def settings(files: dict[str, Any], given: FeatureSettings, genes: str = "panel", **chosen: Any) -> FitSettings:
     return FitSettings(
-        model="stpath", model_settings={**files, **chosen}, features=embeddings, genes=genes, folds=FOLDS, device="cpu"
+        model="stpath", model_settings={**files, **chosen}, features=given, genes=genes, folds=FOLDS, device="cpu"
     )
 
 
@@ -423,3 +433,107 @@ def test_points_of_an_encoder_lie_on_a_lattice_over_the_tissue() -> None:
     assert xy[:, 0].max() == pytest.approx(28 + 4 * 56 - 28 + 16 - 1e-6, abs=16) and (xy < [240, 181]).all()
     with pytest.raises(SettingsError, match="Points every 60 µm do not meet squares of 8 µm"):
         lattice(mask, 8.0, 60.0, (240.0, 184.0))
+
+
+def test_the_models_own_setting_names_the_file_too(
+    store: SectionStore, files: dict[str, Any], embeddings: FeatureSettings, predicted: list[str]
+) -> None:
+    """As in the window, where encoders are chosen from a list."""
+    path = embeddings.encoder.removeprefix(FILE)
+    own = settings(files, FeatureSettings(), embeddings=path)
+    by_encoder = prepare_fit([store], settings(files, embeddings), "cross").data.sections[0]
+    np.testing.assert_array_equal(prepare_fit([store], own, "cross").data.sections[0].features, by_encoder.features)
+    fit([store], "own", own)
+    maps = predict(store, "own")
+    np.testing.assert_array_equal(maps.levels[0][2], predict(store, "leaning").levels[0][2])
+    for chosen in (own, settings(files, embeddings, "vocabulary")):
+        found = estimate([store], chosen, [store], evaluate=True)
+        assert found.parts["features"] == 0 and any("square of its points" in note.text for note in found.notes)
+
+
+class Colours(Encoder):
+    """Six numbers of the square around a point: the mean of each colour, and its spread."""
+
+    name, license, tile_px, halo_px, mpp = "colours", "none", 64, 0, 0.5
+    point_px, point_channels = 224, 6  # type: ignore[assignment]
+    reach_px = 112  # type: ignore[assignment]
+    channels = tuple("abcdef")  # type: ignore[assignment]
+
+    def encode(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("a model at points asks for no features of superpixels")
+
+    def encode_points(self, rgb: torch.Tensor) -> torch.Tensor:
+        flat = rgb.flatten(1, 2).float() / 255
+        return torch.cat([flat.mean(1), flat.std(1)], dim=1)
+
+
+def test_an_encoder_is_asked_at_units_and_on_a_lattice(
+    folder: Path, store: SectionStore, files: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_ENCODERS", {**registry._ENCODERS, "colours": f"{__name__}:Colours"})
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or ModuleType(__name__))
+    monkeypatch.setattr(sys.modules[__name__], "Colours", Colours, raising=False)
+    notes: list[Event] = []
+    chosen = settings(files, FeatureSettings(encoder="colours"), pitch_um=80)
+    fit([store], "seen", chosen, notes.append)
+    maps = predict(store, "seen", on_event=notes.append)
+    grid, mask = grid_of(store), read_tissue(store).mask
+    points = lattice(mask, 8.0, 80.0, (WIDTH * MPP, HEIGHT * MPP))
+    assert any(f"made of {len(points)} points" in t for t in texts(notes))
+    shown = np.asarray(maps.levels[0][1])
+    assert np.isfinite(shown[mask]).all() and np.isnan(shown[~mask]).all()
+    rows, columns = np.nonzero(mask)
+    blocks = {}
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        blocks.setdefault((row // 10, column // 10), set()).add(float(shown[row, column]))
+    whole = [values for (row, column), values in blocks.items() if (row + 1) * 10 <= grid.yx_shape[0] and column < 13]
+    assert all(len(values) == 1 for values in whole) and len(set.union(*whole)) > 20
+    assert len(read_point_table(store, "seen")) == len(measured_units(store))
+
+
+def test_small_squares_are_added_up_to_spots(store: SectionStore) -> None:
+    spots_of = measured_units(store)
+    assert as_spots(spots_of) is spots_of, "spots stay as they are"
+    rng = np.random.default_rng(0)
+    place = rng.permutation(40 * 30)[:700]
+    rows, columns = np.divmod(place, 40)
+    grid = grid_of(store)
+    flat = (rows + 20) * grid.yx_shape[1] + columns + 10
+    counts = sparse.csr_matrix(rng.poisson(1.0, (700, 8)))
+    bins = replace(
+        spots_of, counts=counts, library=np.asarray(counts.sum(1)).ravel().astype(float), xy_um=grid.centres_um(flat),
+        pooling=sparse.csr_matrix((np.ones(700, np.float32), (np.arange(700), flat)), shape=(700, grid.size)),
+        footprint=Footprint("square", 8.0), lattice=None,
+    )  # fmt: skip
+    notes: list[Event] = []
+    found = as_spots(bins, notes.append)
+    assert texts(notes) == [f"mother: 700 squares are added up on {len(found)} squares of 56 µm, the size of spots."]
+    assert found.counts.sum() == counts.sum() and found.library.sum() == bins.library.sum()
+    np.testing.assert_allclose(found.pooling.sum(1), 1, rtol=1e-5)
+    one = int(np.argmin(np.linalg.norm(found.xy_um - [28 + 56 * 4, 28 + 56 * 5], axis=1)))
+    mine = (np.floor(bins.xy_um / 56) == [4, 5]).all(1)
+    np.testing.assert_array_equal(found.counts[one].toarray()[0], counts[mine].sum(0).A1)
+    assert sorted(found.pooling[one].indices.tolist()) == sorted(flat[mine].tolist())
+    assert squares_of(found.footprint, 8.0) == 49 and found.superpixel_um == 56
+    assert squares_of(Footprint("point"), 8.0) == 1 and squares_of(Footprint("disk", 55), 8.0) == pytest.approx(
+        37.12, 1e-3
+    )
+
+
+def test_captures_with_other_genes_are_joined(store: SectionStore) -> None:
+    left, right = (
+        point_section(
+            replace(measured_units(store), genes=GeneTable(names)), np.full((113, 2), value), (), (), lean, 8.0
+        )
+        for names, value, lean in (
+            (tuple(f"G{i}" for i in range(8)), 1.0, np.ones(113, dtype=bool)),
+            (tuple(f"G{i}" for i in range(5, 13)), 2.0, np.zeros(113, dtype=bool)),
+        )
+    )
+    both = joined_points([left, right])
+    assert both.everything is not None and both.everything.genes.symbols == tuple(f"G{i}" for i in range(13))
+    counts = measured_units(store).counts.toarray()
+    np.testing.assert_array_equal(both.everything.counts[:113, :8].toarray(), counts)
+    np.testing.assert_array_equal(both.everything.counts[113:, 5:].toarray(), counts)
+    assert both.everything.counts[:113, 8:].nnz == both.everything.counts[113:, :5].nnz == 0
+    assert both.everything.may_lean.tolist() == [True] * 113 + [False] * 113 and len(both) == 226

@@ -48,6 +48,8 @@ _EPOCHS_USED = 0.7  # of those allowed; the rest is saved by stopping early
 _BASE_BYTES, _TILE_BYTES = 0.5e9, 0.45e9
 _MAP_BYTES, _SCORED_BYTES, _LEARNED_BYTES, _COUNT_BYTES = 2.0, 64.0, 12.0, 36.0
 _DECODED_BYTES = 0.65e9
+# The genes that STPath knows, and the numbers of a point it reads.
+_VOCABULARY, _POINT_CHANNELS = 38_982, 1536
 # Where the tissue has not been found yet, so much of a slide is taken for tissue.
 _USUAL_TISSUE = 0.6
 _TILE = 64
@@ -195,7 +197,7 @@ def _learning(trained: Sequence[_Slide], settings: FitSettings, genes: int | Non
         genes=genes if genes is not None else _genes(settings.genes, captures),
         members=settings.folds.folds * settings.folds.partitions,
         partitions=settings.folds.partitions,
-        channels=len(get_encoder(settings.features.encoder).channels),
+        channels=_POINT_CHANNELS if _is_at_points(settings) else len(get_encoder(settings.features.encoder).channels),
         settings=own,
         is_likelihood=recipe == "likelihood" or (recipe == "auto" and streamed),
         transcripts=sum(map(_transcripts, captures)),
@@ -229,6 +231,8 @@ def _genes(spec: str, captures: Sequence[StoredCapture]) -> int:
     """How many genes a choice means; those that all sections measured."""
     shared = set(captures[0].genes.symbols).intersection(*(c.genes.symbols for c in captures)) if captures else set()
     kind, _, number = spec.partition(":")
+    if kind == "vocabulary":
+        return _VOCABULARY
     if kind == "file":
         from pathlib import Path
 
@@ -246,8 +250,7 @@ def _seconds(
 ) -> dict[str, float]:
     """By stage, in flow order."""
     parts = {"start": _START_S}
-    encoder = settings.features.encoder
-    parts["features"] = sum(_TILE_S * s.tiles for s in slides if encoder not in s.store.encoders())
+    parts["features"] = sum(_TILE_S * s.tiles for s in _without_features(slides, settings))
     if is_fitted:
         parts["binning"] = sum(map(_binning, slides))
         parts["fit"] = 2 * _STAGE_S + _GATHER_S * learning.units + learning.seconds
@@ -256,6 +259,17 @@ def _seconds(
     if is_fitted and evaluate:
         parts["evaluate"] = parts["fit"] + learning.units * learning.genes * _SCORE_S
     return parts
+
+
+def _is_at_points(settings: FitSettings) -> bool:
+    """Whether the model looks at points, whose vectors are no features of superpixels."""
+    return model_class(settings.model).needs.features == "points"
+
+
+def _without_features(slides: Sequence[_Slide], settings: FitSettings) -> list[_Slide]:
+    """The slides whose features are still to be made."""
+    encoder = settings.features.encoder
+    return [] if _is_at_points(settings) else [s for s in slides if encoder not in s.store.encoders()]
 
 
 def _binning(slide: _Slide) -> float:
@@ -277,8 +291,7 @@ def _disk(
     slides: Sequence[_Slide], mapped: Sequence[_Slide], learning: _Learning, settings: FitSettings, runs: int
 ) -> float:
     """Features that are not there yet, runs, maps."""
-    encoder = settings.features.encoder
-    features = sum(s.tissue for s in slides if encoder not in s.store.encoders()) * learning.channels * 4 * 1.2
+    features = sum(s.tissue for s in _without_features(slides, settings)) * learning.channels * 4 * 1.2
     weights = runs * learning.members * _NETWORKS * learning.network_flops / 2 * 4
     return features + weights + sum(s.tissue for s in mapped) * learning.genes * _MAP_BYTES
 
@@ -296,7 +309,9 @@ def _notes(slides: Sequence[_Slide], settings: FitSettings, memory: float, disk:
     guessed = [s.store.path.name for s in slides if not s.is_tissue_known]
     if guessed:
         yield Note(f"The tissue of {', '.join(guessed)} is not found yet: {_USUAL_TISSUE:.0%} of the slide is assumed.")
-    if settings.features.encoder != "stain_texture":
+    if _is_at_points(settings):
+        yield Note(f"How long '{settings.model}' takes grows with the square of its points; expect longer.")
+    elif settings.features.encoder != "stain_texture":
         yield Note(f"How long '{settings.features.encoder}' takes was not measured; expect longer.")
     if choose_device(settings.device).startswith("cuda"):
         yield Note("With a GPU it takes less; how much was not measured.")

@@ -48,7 +48,7 @@ def seen_by_model(
     on_event, device = told
     if points.is_at_points(model):
         found = points.learn_at(measured, model, settings, choose, seen, on_event, device)
-        return Seen(found.measured, found.sections, found.genes, points.channels(stores, settings.features))
+        return Seen(found.measured, found.sections, found.genes, points.channels(model, stores, settings.features))
     genes = choose(settings.genes, measured)
     features = {s.path: ensure_features(s, settings.features, on_event, device) for s in stores}
     masks = {s.path: read_tissue(s).mask for s in stores}
@@ -78,5 +78,5 @@ def _listed(path: Path, tables: Sequence[GeneTable]) -> GeneTable:
 def features_input(store: SectionStore, settings: FitSettings, model: Model) -> str:
     """What the features, or the vectors of points, of a section are made of."""
     if points.is_at_points(model):
-        return points.vectors_hash(store, settings.features)
+        return points.vectors_input(model, store, settings.features)
     return features_fingerprint(store, settings.features.encoder)

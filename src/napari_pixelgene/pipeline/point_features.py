@@ -1,9 +1,9 @@
 """Vectors at points, for models that speak of spots: out of a file of ready-made ones, or of an encoder.
 
-`FeatureSettings.encoder` is `file:PATH` for the first: PATH is an .h5 of HEST or TRIDENT, or a folder with NAME.h5 for
-every section NAME. Its rows belong to units by barcode, else by place. Files count places in pixels of the slide's
-finest level, from the corner of a patch or from its centre. Which it is shows where they are laid on the units; a row
-is a unit's when its centre lies within one superpixel (8 µm) of it.
+`FeatureSettings.encoder` is `file:PATH` for the first, or the model's own setting `embeddings` names it: an .h5 of HEST
+or TRIDENT, or a folder with NAME.h5 for every section NAME. Its rows belong to units by barcode, else by place. Files
+count places in pixels of the slide's finest level, from the corner of a patch or from its centre. Which it is shows
+where they are laid on the units; a row is a unit's when its centre lies within one superpixel (8 µm) of it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from napari_pixelgene.store.tables import take_part
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
+    from napari_pixelgene.models.base import Model
     from napari_pixelgene.pipeline.training_data import Measured
     from napari_pixelgene.stages.features import FeatureSettings
     from napari_pixelgene.store.section import SectionStore
@@ -47,6 +48,12 @@ _WIDEST_HALF_UM = 300.0
 def is_file(settings: FeatureSettings) -> bool:
     """Whether vectors come from a file."""
     return settings.encoder.startswith(FILE)
+
+
+def vectors_of(model: Model, settings: FeatureSettings) -> FeatureSettings:
+    """Where a model's vectors come from: the file or folder that its own settings name, else the encoder."""
+    path = getattr(model.settings, "embeddings", None)
+    return settings.replace(encoder=f"{FILE}{path}") if path is not None else settings
 
 
 def embeddings_path(store: SectionStore, settings: FeatureSettings) -> Path:

@@ -24,6 +24,7 @@ from napari_pixelgene.pipeline.point_features import (
     unit_names,
     unit_vectors,
     vectors_hash,
+    vectors_of,
 )
 from napari_pixelgene.pipeline.point_sections import as_spots, may_lean, point_section, unmeasured_section
 from napari_pixelgene.pipeline.training_data import take_units
@@ -47,7 +48,7 @@ REACH_UM = HEST_PATCH_UM / 2
 _NAMED = 5
 __all__ = [
     "REACH_UM", "VOCABULARY", "Learned", "all_learned_from", "as_spots", "asked_at", "channels", "choose_genes",
-    "context_inputs", "files_inputs", "is_at_points", "learn_at", "prepare_unmeasured", "require", "vectors_hash",
+    "context_inputs", "files_inputs", "is_at_points", "learn_at", "prepare_unmeasured", "require", "vectors_input",
 ]  # fmt: skip
 # What is done with the units of a run: nothing, as where nothing is learned; learned from; also scored.
 Seen = Literal["not", "learned", "scored"]
@@ -70,13 +71,18 @@ def is_at_points(model: Model) -> bool:
 
 def require(model: Model, stores: Sequence[SectionStore], settings: FeatureSettings, on_event: OnEvent) -> None:
     """Refuse what cannot be answered before anything slow: no vectors for points, no weights."""
-    require_vectors(stores, settings)
+    require_vectors(stores, vectors_of(model, settings))
     model.require(on_event)
 
 
-def channels(stores: Sequence[SectionStore], settings: FeatureSettings) -> tuple[str, ...]:
+def channels(model: Model, stores: Sequence[SectionStore], settings: FeatureSettings) -> tuple[str, ...]:
     """The names of the numbers of a vector."""
-    return require_vectors(stores, settings)
+    return require_vectors(stores, vectors_of(model, settings))
+
+
+def vectors_input(model: Model, store: SectionStore, settings: FeatureSettings) -> str:
+    """What the vectors of a section's points are made of."""
+    return vectors_hash(store, vectors_of(model, settings))
 
 
 def learn_at(
@@ -97,7 +103,7 @@ def learn_at(
     vectors: list[FloatArray] = [np.zeros((0, 0), dtype=np.float32)] * len(kept)
     if seen != "not":
         for i, m in enumerate(measured):
-            kept[i], vectors[i] = with_vectors(m, settings.features, on_event, device)
+            kept[i], vectors[i] = with_vectors(m, vectors_of(model, settings.features), on_event, device)
     genes = choose_genes(settings.genes, kept, model, choose, on_event)
     genes = _measured_only(genes, kept, on_event) if seen == "scored" else genes
     sections = tuple(section_of(m, v, genes, model, on_event) for m, v in zip(kept, vectors, strict=True))
@@ -118,7 +124,7 @@ def prepare_unmeasured(
     on_event(Note(text, stage="fit"))
     plan = all_learned_from([section])
     data = TrainingData(
-        (section,), genes, channels(stores, settings.features), plan.fit, plan.stop, settings.seed, device
+        (section,), genes, channels(model, stores, settings.features), plan.fit, plan.stop, settings.seed, device
     )
     values = settings.model_dump(exclude={"device", "features"}) | {"encoder": settings.features.encoder}
     fingerprint = provenance.fingerprint(values, {"genes": ",".join(genes.symbols)} | files_inputs(model))
@@ -136,7 +142,7 @@ def asked_at(
     measured: Measured, model: Model, settings: FeatureSettings, on_event: OnEvent, device: str
 ) -> tuple[Measured, TrainingSection]:
     """A capture to be asked about, as the model sees it: units that have a vector, spots where they were smaller."""
-    kept, vectors = with_vectors(as_spots(measured, on_event), settings, on_event, device)
+    kept, vectors = with_vectors(as_spots(measured, on_event), vectors_of(model, settings), on_event, device)
     return kept, section_of(kept, vectors, None, model, on_event)
 
 

@@ -15,6 +15,7 @@ from napari_pixelgene.models.base import Context, Fitted, Model
 from napari_pixelgene.models.registry import model_class
 from napari_pixelgene.pipeline.beforehand import require_same_squares, superpixel_um
 from napari_pixelgene.pipeline.fitting import TRAINING, choose_device
+from napari_pixelgene.pipeline.point_features import vectors_of
 from napari_pixelgene.pipeline.point_maps import Run, predict_at_points
 from napari_pixelgene.pipeline.points import is_at_points
 from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, ensure_tissue
@@ -82,7 +83,7 @@ def predict(
     model = model_class(meta["model"])(fitted_settings(meta))
     if is_at_points(model):
         require_squares(cell_less, run)
-        asked = Run(store, run, fitted, model, settings, chosen, where)
+        asked = Run(store, run, fitted, model, vectors_of(model, settings), chosen, where)
         return predict_at_points(asked, meta, PREDICTION, on_event)
     features = ensure_features(store, settings, on_event, where)
     check_channels(features, meta, run)

@@ -44,6 +44,12 @@ class STPathSettings(Section):
         description="The file symbol2ensembl.json that belongs to the weights.",
         json_schema_extra=shown(empty="symbol2ensembl.json"),
     )
+    embeddings: Path | None = Field(
+        None,
+        description="Ready-made vectors of points in the stead of an encoder: an .h5 of HEST or TRIDENT, or what holds "
+        "one named like each section.",
+        json_schema_extra=shown(empty="made by the encoder"),
+    )
     download: bool = Field(
         False,
         description="Fetch what is not on this machine from Hugging Face; the weights (197 MB) state no licence.",
