@@ -79,9 +79,8 @@ def main() -> None:
             best = log, counts
         else:
             better = [(b[shown] > a[shown]).mean() for a, b in zip((log, counts), best, strict=True)]
-            print(
-                f"{options.model} is above it on {better[0]:.0%} of the shown genes in composition, {better[1]:.0%} in counts"
-            )
+            text = f"{options.model} is above it on {better[0]:.0%} of the shown genes in composition"
+            print(f"{text}, {better[1]:.0%} in counts")
 
 
 def made_spots(store: SectionStore, measured: Measured) -> tuple[PseudoSpots, np.ndarray]:
