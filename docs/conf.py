@@ -20,7 +20,14 @@ copyright = author
 
 # Sources are read from the root of the repository, so that links between README and pages hold on both sides.
 root_doc = "docs/index"
-include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "benchmarks/RESULTS.md"]
+include_patterns = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/*.md",
+    "docs/models/*.md",
+    "benchmarks/RESULTS.md",
+]
 exclude_patterns = [".git", ".venv*", ".*_cache", "build", "demo", "dist", "docs/_build", "src", "tests", "**/*.zarr"]
 extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
