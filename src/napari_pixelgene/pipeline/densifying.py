@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 STAGE = "predict"
 TIMES = 4
+_BAND_UM = 500.0
 
 
 def denser_spots(
@@ -76,12 +77,16 @@ def denser_spots(
     if len(kept) < len(xy):
         text = f"{len(xy) - len(kept):,} of {len(xy):,} spots lie off the tissue and are left out."
         on_event(Note(text, stage=STAGE))
-    section = _section(store, features, model.needs, mask, (xy[kept], pooling[kept], len(fitted.genes)))
+    # Asked band by band: spots near one another share what must be read around them.
+    order = np.lexsort((xy[kept, 0], xy[kept, 1] // _BAND_UM))
+    asked = kept[order]
+    section = _section(store, features, model.needs, mask, (xy[asked], pooling[asked], len(fitted.genes)))
     chosen = fitted.genes.indices(genes) if genes is not None else np.arange(len(fitted.genes))
     context = own_context(store, fitted, features, model, on_event)
     log, counts = predict_units(fitted, section, chosen, device=where, needs=model.needs, context=context)
+    log, counts = (x[np.argsort(order)] for x in (log, counts))
     obs = {"copy_of": units.ids[parent[kept]].astype(str), "measured_there": kept < len(units)}
-    return _table(section, (log, counts), fitted.genes.take(chosen).symbols, obs, run)
+    return _table(store.name, xy[kept], (log, counts), fitted.genes.take(chosen).symbols, obs, run)
 
 
 def write_denser_spots(table: AnnData, out: Path) -> None:
@@ -118,7 +123,8 @@ def _section(
 
 
 def _table(
-    section: TrainingSection,
+    name: str,
+    xy_um: FloatArray,
     said: tuple[FloatArray, FloatArray],
     symbols: Sequence[str],
     obs: dict[str, IntArray | BoolArray],
@@ -127,9 +133,9 @@ def _table(
     from anndata import AnnData
 
     table = AnnData(said[0].astype(np.float32), obs=obs)
-    table.obs_names = [f"{section.name}_{i}" for i in range(len(section))]
+    table.obs_names = [f"{name}_{i}" for i in range(len(xy_um))]
     table.var_names = list(symbols)
     table.layers["counts"] = said[1].astype(np.float32)
-    table.obsm["spatial"] = section.xy_um
+    table.obsm["spatial"] = xy_um
     table.uns["pixelgene"] = {"run": run, "x": "log1p(CP10k)", "spatial": "H&E µm", "times": TIMES}
     return table

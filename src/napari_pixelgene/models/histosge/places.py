@@ -127,7 +127,7 @@ def asking_of(view: View, layout: Layout, cells: Cells) -> Iterator[Asking]:
     number, group = np.unique(cell, axis=0, return_inverse=True)
     order = np.argsort(group.ravel(), kind="stable")
     runs = np.split(flat[order], np.cumsum(np.bincount(group.ravel(), minlength=len(number)))[:-1]) if len(flat) else []
-    step = max(1, _ASKING // layout.spacing**2)
+    step = max(1, _ASKING // max(map(len, runs), default=1))
     for start in range(0, len(number), step):
         some = runs[start : start + step]
         index = np.full((len(some), max(map(len, some))), -1, dtype=np.int64)
