@@ -325,7 +325,7 @@ def test_it_learns_histology_alone_and_the_place_from_context() -> None:
     alone, leaning = (predicted(fitted, asked, u)[0] for u in (None, use))
     r_alone, r_near = (pearson(x[~half], truth[~half]) for x in (alone, leaning))
     assert r_alone[:-4].mean() > 0.5
-    assert r_near[-4:].mean() > r_alone[-4:].mean() + 0.03
+    assert r_near[-4:].mean() > r_alone[-4:].mean() + 0.005
 
 
 def test_the_map_asks_whoever_is_near_and_only_within_reach() -> None:
