@@ -87,10 +87,12 @@ def test_qt_is_asked_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_torchvision_of_another_torch_is_said_cleanly(monkeypatch: pytest.MonkeyPatch) -> None:
     why = "RuntimeError: operator torchvision::nms does not exist"
+    true = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "0.28.0" if name == "torchvision" else true(name))
     monkeypatch.setattr(doctor, "_fault", lambda name, specifier: (name, why) if name == "timm" else None)
     (found,) = (f for f in doctor.extras() if f.name == "encoders")
     assert found.state == "missing" and "was built for another torch" in found.said and "nms" not in found.said
-    assert found.mend.startswith("pip install --force-reinstall --no-deps torchvision==")
+    assert found.mend.startswith("pip install --force-reinstall --no-deps torchvision==0.28.0")
 
 
 def test_weights_are_opened_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

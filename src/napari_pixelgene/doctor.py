@@ -29,6 +29,7 @@ _BREAKAGES = (ImportError, OSError, RuntimeError, ValueError, AttributeError, Ty
 # Names to import by, where they differ from the distribution's.
 _MODULES = {
     "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
     "opencv-python-headless": "cv2",
     "huggingface-hub": "huggingface_hub",
     "openslide-python": "openslide",
