@@ -128,7 +128,7 @@ def test_nuclei_tell_mirrored_from_swapped(section: SectionStore, good: Keypoint
     mended = explained(MirrorError("They are mirrored.", "Pass --allow-mirror."), found)
     assert str(mended).endswith(" places. Pass --allow-mirror.") and isinstance(mended, MirrorError)
     said, meant = looked_into(pairs, around, RegistrationSettings())
-    assert said == found.words and meant is None
+    assert said == found.words and meant == found.clear and meant is not None and meant.is_mirror
 
 
 def test_without_pixels_both_are_said_and_none_taken(section: SectionStore, good: Keypoints) -> None:

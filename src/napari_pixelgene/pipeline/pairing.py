@@ -12,7 +12,7 @@ from napari_pixelgene.errors import PixelGeneError, RegistrationError
 from napari_pixelgene.pipeline.nuclei import by_nuclei, nuclear_channel
 from napari_pixelgene.pipeline.slide import open_morphology, open_slide
 from napari_pixelgene.progress import Note, OnEvent
-from napari_pixelgene.stages.mispairings import Proposal, Shape, Surroundings, outside, proposed
+from napari_pixelgene.stages.mispairings import Proposal, Reading, Shape, Surroundings, outside, proposed
 from napari_pixelgene.stages.registration import STAGE, RegistrationSettings
 
 if TYPE_CHECKING:
@@ -78,12 +78,11 @@ def proposal_for(pairs: Keypoints, around: Surroundings, settings: RegistrationS
     return by_nuclei(found, (moving, fixed), (sizes[0], sizes[1]), settings.threshold_um)
 
 
-def looked_into(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> tuple[str, Keypoints | None]:
-    """Why imported pairs make no sense and how they are clearly meant, in words; and the pairs so meant."""
+def looked_into(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> tuple[str, Reading | None]:
+    """Why imported pairs make no sense and how they are clearly meant, in words; and that reading of them."""
     proposal, off = proposal_for(pairs, around, settings), outside(pairs, around)
-    meant = None if proposal is None else proposal.keypoints
     words = proposal.words if proposal is not None else _CHECK if off else ""
-    return f"{off} {words}".strip(), meant
+    return f"{off} {words}".strip(), None if proposal is None else proposal.clear
 
 
 def explained(error: RegistrationError, proposal: Proposal | None) -> RegistrationError:

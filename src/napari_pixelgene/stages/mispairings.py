@@ -57,9 +57,14 @@ class Proposal:
         return Proposal(f"These pairs fit {reading.words}: {why}.", meant, (reading,))
 
     @property
+    def clear(self) -> Reading | None:
+        """The one reading that fits; None where several do."""
+        return self.readings[0] if len(self.readings) == 1 else None
+
+    @property
     def is_mirror(self) -> bool:
         """Whether the pairs are right and one image is mirrored."""
-        return len(self.readings) == 1 and self.readings[0].is_mirror
+        return self.clear is not None and self.clear.is_mirror
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from napari_pixelgene.pipeline.pairing import around_work, looked_into
 from napari_pixelgene.progress import Event, Note
 from napari_pixelgene.readers.alignments import Direction
 from napari_pixelgene.readers.spatialdata_landmarks import LANDMARKS
+from napari_pixelgene.stages.mispairings import Reading
 from napari_pixelgene.store.section import SUFFIX
 
 if TYPE_CHECKING:
@@ -114,11 +115,19 @@ class Transfer:
         if keypoints is None:
             return
         here, around = draft.pairs.keypoints(work.moving.frame), around_work(work.moving, work.he)
-        said, other = looked_into(here, around, settings_of(draft))
+        said, meant = looked_into(here, around, settings_of(draft))
         if said:
             fault.say(said)
-        if other is not None:
-            fault.offer("Use it so", partial(guarded(lambda _: self._take(other, None, path, True)), self.dock))
+        if meant is not None:
+            fault.offer("Use it so", partial(guarded(lambda _: self._take_as_meant(meant, path)), self.dock))
+
+    def _take_as_meant(self, meant: Reading, path: Path | None) -> None:
+        """Another step of the history, so that it can be undone alone."""
+        if meant.is_mirror:
+            self.dock.editor.mirror(True)
+            self.dock.fault.clear()
+        else:
+            self._take(meant.keypoints, None, path, True)
 
     def _write(self, way: Export, path: Path) -> None:
         work = self._work()
