@@ -1,8 +1,6 @@
-"""What tests share: one small simulated run a session; and which of them go together where several processes test."""
+"""What tests share: one small simulated run a session."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,15 +13,6 @@ from napari_pixelgene.store.section import SectionStore
 # How fast a busy machine is says nothing about what is tested.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """One process has all windows, since there is one screen and one mouse; else a file stays together."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    gui = Path(__file__).parent / "gui"
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("gui" if item.path.is_relative_to(gui) else str(item.path)))
 
 
 @pytest.fixture(scope="session")
