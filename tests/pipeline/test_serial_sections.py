@@ -98,7 +98,8 @@ def test_sections_that_share_no_nuclei_are_judged_by_pairs_and_outlines(store: S
     assert "these sections share no nuclei; judged by pairs and outlines, it is good as far as" in verdict.sentence
     assert verdict.numbers["outline_shift_um"] < 150 and verdict.numbers["places_unlike"] == 0  # type: ignore[operator]
     text = (tmp_path / "qc.html").read_text(encoding="utf-8")
-    assert "these sections share no nuclei" in text and verdict.worst
+    assert "these sections share no nuclei" in text and "no image to lay on" not in text
+    assert [place.why for place in verdict.worst] == ["nothing to compare; the pairs leave 0.8 µm open"] * 2
     mark_sections(store, "C3", "same")
     kept = kept_verdict(store, "C3")
     assert kept is not None and not kept[1]
