@@ -316,7 +316,7 @@ def test_a_member_trained_alone_is_the_same() -> None:
 def test_it_learns_histology_alone_and_the_place_from_context() -> None:
     """What the histology shows is foretold without any count; what only the place knows needs neighbours."""
     of = data()
-    settings = {"epochs": 25, "hidden": 16, "embedding": 16, "learning_rate": 5e-3, "superpixels_per_unit": 8}
+    settings = {"epochs": 100, "hidden": 32, "embedding": 16, "learning_rate": 5e-3, "superpixels_per_unit": 8}
     fitted = train(get_model("histex", settings), of).fitted
     asked = section("new", 9, depth=400.0)
     truth = log1p_cp10k(asked.counts, asked.library)
@@ -325,7 +325,7 @@ def test_it_learns_histology_alone_and_the_place_from_context() -> None:
     alone, leaning = (predicted(fitted, asked, u)[0] for u in (None, use))
     r_alone, r_near = (pearson(x[~half], truth[~half]) for x in (alone, leaning))
     assert r_alone[:-4].mean() > 0.5
-    assert r_near[-4:].mean() > r_alone[-4:].mean() + 0.005
+    assert r_near[-4:].mean() > r_alone[-4:].mean() + 0.06
 
 
 def test_the_map_asks_whoever_is_near_and_only_within_reach() -> None:
