@@ -24,6 +24,10 @@ class InputError(PixelGeneError):
     """A file, row or field is not what it should be."""
 
 
+class TooFewUnits(InputError):
+    """So little was measured that nothing is left to learn from once something is held out."""
+
+
 class SettingsError(PixelGeneError):
     """A setting has no such name, or its value is out of range."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from napari_pixelgene.cli.main import main
 from napari_pixelgene.elements.scores import GeneScores
-from napari_pixelgene.errors import PixelGeneError
+from napari_pixelgene.errors import PixelGeneError, TooFewUnits
 from napari_pixelgene.pipeline.config import read_config
 from napari_pixelgene.pipeline.describing import describe
 from napari_pixelgene.pipeline.running import run_config
@@ -163,6 +163,24 @@ def test_too_few_folds_are_told_before_hours_are_spent(folder: Path) -> None:
     with pytest.raises(PixelGeneError, match="three folds"):
         run_config(read_config(folder / "few.toml"))
     assert "new" not in store(folder, "A").runs()
+
+
+def test_a_section_too_small_to_be_scored_keeps_its_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that sees far around a unit can learn from all of a small section, and not from what is left of it."""
+
+    def left_with_none(*_: object) -> None:
+        raise TooFewUnits("A member of the ensemble is left with 0 units to learn from.", "Use more folds.")
+
+    monkeypatch.setattr("napari_pixelgene.pipeline.running.judge_run", left_with_none)
+    text = (folder / "flow.toml").read_text(encoding="utf-8").replace('"first"', '"small"')
+    (folder / "small.toml").write_text(text, encoding="utf-8")
+    told: list[Event] = []
+    out = run_config(read_config(folder / "small.toml"), told.append)
+    assert out["run"] == "small" and out["not_scored"].endswith("0 units to learn from. Use more folds.")
+    (warned,) = (e for e in told if isinstance(e, Note) and e.level == "warning" and e.stage == "evaluation")
+    assert warned.text.startswith("'small' is not scored: too little was measured") and "more folds" in warned.text
+    a = store(folder, "A")
+    assert "small" in a.runs() and read_scores(a, "small") is None
 
 
 def test_genes_of_several_sections_are_averaged() -> None:

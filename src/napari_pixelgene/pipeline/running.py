@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from napari_pixelgene.errors import SettingsError
+from napari_pixelgene.errors import SettingsError, TooFewUnits
 from napari_pixelgene.pipeline.adding import CaptureSettings, add_captures, require_no_others
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
 from napari_pixelgene.pipeline.choosing import Chosen, choose_captures
@@ -122,7 +122,12 @@ def _evaluate(config: RunConfig, on_event: OnEvent, overwrite: bool) -> dict[str
         on_event(Note(f"The scores of '{run}' are finished. {kept.headline['verdict']}", stage="evaluation"))
         return {"metrics": kept.metrics}
     else:
-        found = judge_run(run, train, test, step.fit, settings, on_event)
+        try:
+            found = judge_run(run, train, test, step.fit, settings, on_event)
+        except TooFewUnits as error:  # the run and its maps are finished all the same
+            words = f"'{run}' is not scored: too little was measured to hold some of it out. {error}"
+            on_event(Note(words, "warning", "evaluation"))
+            return {"not_scored": str(error)}
     if step.json_file is not None:
         write_metrics(found, step.json_file)
     on_event(Note(found.verdict, stage="evaluation"))

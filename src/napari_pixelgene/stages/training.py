@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.func import functional_call, vmap
 
-from napari_pixelgene.errors import InputError
+from napari_pixelgene.errors import InputError, TooFewUnits
 from napari_pixelgene.models.base import Fitted, Model, Scores, Snapshots, TorchModel, TrainingData
 from napari_pixelgene.progress import Event, OnEvent, Progress, silent
 
@@ -103,9 +103,9 @@ def _check(data: TrainingData) -> None:
             )
     few = int(data.fit.sum(1).min(initial=_LEAST_UNITS))
     if few < _LEAST_UNITS:
-        raise InputError(
+        raise TooFewUnits(
             f"A member of the ensemble is left with {few} units to learn from.",
-            "Use more folds or smaller blocks, a larger section, or an encoder that sees less around a place.",
+            "Use more folds or smaller blocks, a larger section, or a model and an encoder that see less around a place.",
         )
 
 
