@@ -105,7 +105,7 @@ def _check(data: TrainingData) -> None:
     if few < _LEAST_UNITS:
         raise TooFewUnits(
             f"A member of the ensemble is left with {few} units to learn from.",
-            "Use more folds or smaller blocks, a larger section, or a model and an encoder that see less around a place.",
+            "Use more folds or smaller blocks, a larger section, or a model and encoder that see less around.",
         )
 
 

@@ -115,11 +115,11 @@ class Transfer:
         if keypoints is None:
             return
         here, around = draft.pairs.keypoints(work.moving.frame), around_work(work.moving, work.he)
-        said, meant = looked_into(here, around, settings_of(draft))
+        said, reading = looked_into(here, around, settings_of(draft))
         if said:
             fault.say(said)
-        if meant is not None:
-            fault.offer("Use it so", partial(guarded(lambda _: self._take_as_meant(meant, path)), self.dock))
+        if reading is not None:
+            fault.offer("Use it so", partial(guarded(lambda _: self._take_as_meant(reading, path)), self.dock))
 
     def _take_as_meant(self, meant: Reading, path: Path | None) -> None:
         """Another step of the history, so that it can be undone alone."""
