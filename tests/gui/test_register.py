@@ -398,6 +398,8 @@ def test_imported_pairs_that_make_no_sense_are_proposed_as_they_are_meant(
     dock.transfer.bring("any", None)
     assert dock.work.fit.transform is None
     assert "fit if the H&E's points are taken in the opposite order" in dock.fault.text
+    person.qtbot.waitUntil(lambda: not dock.work.unsaved, timeout=20_000)  # by itself, after a while
+    assert "in the opposite order" in dock.fault.text
     assert dock.fault.way_out.isVisible() and dock.fault.way_out.text() == "Use it so"
     person.press(dock.fault.way_out)
     assert not dock.fault.text and dock.work.fit.transform is not None

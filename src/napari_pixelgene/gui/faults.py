@@ -93,10 +93,21 @@ class FaultBox(QFrame):
 
 def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
     """For methods that answer a button: what goes wrong is told in the `fault` box of their widget."""
+    told = watched(handler)
 
     @wraps(handler)
     def safe(self: Any, *_: Any) -> Any:
         self.fault.clear()
+        return told(self)
+
+    return safe
+
+
+def watched(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for what nobody pressed a button for: what was told before stays until somebody does something."""
+
+    @wraps(handler)
+    def safe(self: Any, *_: Any) -> Any:
         try:
             return handler(self)
         except Cancelled:

@@ -16,7 +16,7 @@ from qtpy.QtCore import QTimer
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.gui import workers
 from napari_pixelgene.gui.dock import Dock, button, words
-from napari_pixelgene.gui.faults import guarded
+from napari_pixelgene.gui.faults import watched
 from napari_pixelgene.gui.register.blending import Blending
 from napari_pixelgene.gui.register.controls import Controls
 from napari_pixelgene.gui.register.editing import Editor
@@ -247,6 +247,7 @@ class RegisterDock(Dock):
         if work is None:
             return
         self.views.show()
+        self.fault.clear()
         self._draw()
         (self._pulse.start if work.pairs.half is not None else self._pulse.stop)()
         self.controls.show(work)
@@ -257,7 +258,7 @@ class RegisterDock(Dock):
         self._show_saved()
         self.views.set_visible(self._in_front)
 
-    @guarded
+    @watched
     def _draw(self) -> None:
         """The moving image where the present transform puts it."""
         self.overlay.update()
