@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_pixelgene.cli.main import main
+from napari_pixelgene.cli.register import told
+from napari_pixelgene.elements.alignment import Keypoints
 from napari_pixelgene.pipeline.importing import import_section
 from napari_pixelgene.pipeline.neighbours import marked_sections
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.simulate.run import SimulatedRun
+from napari_pixelgene.stages.registration import RegistrationSettings, register
 
 
 def test_report_with_a_registration_and_alone(
@@ -56,3 +60,9 @@ def test_a_run_is_marked_as_of_a_neighbouring_section(
     assert main(["register", str(store.path), "--sections", "unknown"]) == 0
     assert marked_sections(store, name) == "unknown"
     assert main(["register", str(store.path), "--sections", "other"]) == 2
+
+
+def test_two_pairs_are_told_without_a_number_that_is_none() -> None:
+    places = np.array([[10.0, 20], [900, 700]])
+    said = told(register(Keypoints(places, places * 2 + 5), RegistrationSettings(), 0.5, 1.0))
+    assert "too few to leave one out" in said and "nan" not in said

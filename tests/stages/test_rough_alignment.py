@@ -162,6 +162,7 @@ def test_it_tells_how_far_it_is_and_stops_when_asked(slides: list) -> None:
 def test_a_turn_is_named_as_a_person_sees_it() -> None:
     quarter = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])  # x goes down: clockwise on the screen
     assert described(quarter) == "turned by 90° clockwise"
+    assert described(np.linalg.inv(quarter)) == "turned by 90° anticlockwise"
     assert described(quarter @ np.diag([-1, 1, 1.0])) == "flipped left to right, then turned by 90° clockwise"
     assert described(np.diag([2.0, 2, 1])) == "unturned"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -213,7 +214,8 @@ def _roughly(store: SectionStore, section: Path, capture: str | None, terminal: 
         terminal(Note(found.words, "warning", "rough alignment"))
     values = {"kind": "rough", "score": found.score, "runner_up": found.runner_up, "clear": found.is_clear}
     told = found.words if found.is_clear else f"A placement of {section.name} in doubt is kept."
-    refine = f"Next: refine it in the Register dock, or pixelgene register {section} --keypoints FILE"
+    which = f" --capture {name}" if len(store.captures()) > 1 else ""
+    refine = f"Next: refine it in the Register dock, or pixelgene register {section}{which} --keypoints FILE"
     return {**values, "words": found.words}, f"{told} {refine}"
 
 
@@ -234,7 +236,9 @@ def summary(found: Registration) -> dict[str, Any]:
 def told(found: Registration) -> str:
     """The registration in words."""
     values = summary(found)
+    fit_um, loo_um = values["fit_rmse_um"], values["loo_rmse_um"]
+    held_out = f"left out one at a time {loo_um:.2f} µm" if isfinite(loo_um) else "too few to leave one out"
     return (
-        f"The {found.transform.kind} leaves the pairs {values['fit_rmse_um']:.2f} µm off (root mean square; left out "
-        f"one at a time {values['loo_rmse_um']:.2f} µm). Recommended is {found.recommendation}"
+        f"The {found.transform.kind} leaves the pairs {fit_um:.2f} µm off (root mean square; {held_out}). Recommended "
+        f"is {found.recommendation}"
     )

@@ -51,7 +51,7 @@ _OTHERS = 4
 ROUGH_UM = 100.0
 _NO_NUCLEI = (
     "No nuclei of the two images could be matched: they lie too far off, or they are not the same section. "
-    "Align them roughly first, or set a few pairs."
+    "Align them roughly where they are not yet; on neighbouring sections set a few pairs by hand."
 )
 
 

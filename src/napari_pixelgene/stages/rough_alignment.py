@@ -146,7 +146,8 @@ def described(matrix: FloatArray) -> str:
     mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
     column = matrix[:2, 0] * (-1 if mirrored else 1)
     angle = round(float(np.rad2deg(np.arctan2(column[1], column[0])))) % 360
-    turn = f"turned by {angle}° clockwise" if angle else "unturned"
+    way = f"{angle}° clockwise" if angle <= 180 else f"{360 - angle}° anticlockwise"
+    turn = f"turned by {way}" if angle else "unturned"
     return f"flipped left to right, then {turn}" if mirrored else turn
 
 
