@@ -62,7 +62,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SectionStore:
 def test_neighbours_are_laid_onto_the_mother_by_their_own_images(store: SectionStore) -> None:
     assert store.captures() == ["C2", "C3", "C4"] and movable(store) == ["C3", "C4"]
     for seed, name in enumerate(("C3", "C4")):
-        assert open_moving(store, name).channels[0].is_rgb
+        moving = open_moving(store, name)
+        assert moving.channels[0].is_rgb and moving.title == name  # not what all of them are: legacy ST
         capture = read_capture(store, name)
         reference = np.linalg.inv(to_common("C2")) @ to_common(name)
         spots = capture.unit_places()[0]

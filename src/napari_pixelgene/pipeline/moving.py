@@ -114,7 +114,8 @@ def movable(store: SectionStore) -> list[str]:
 def open_moving(store: SectionStore, name: str, on_event: OnEvent = silent) -> Moving:
     """A capture's image, opened and not read; without one the picture of its units, which is made now."""
     capture = require_capture(store, name)
-    title = source_from(capture.source).title.split(" (")[0]
+    alone = len(store.captures()) == 1  # else a person tells captures apart by their names
+    title = source_from(capture.source).title.split(" (")[0] if alone else name
     channels = _channels(store, capture, on_event)
     if channels:
         between = capture.stage_to_morphology
