@@ -65,7 +65,7 @@ def test_the_order_of_rows() -> None:
 
 def test_what_may_be_meant_in_two_ways_is_not_decided() -> None:
     found = proposed(Keypoints(MOVING, FIXED[:, ::-1]), Surroundings(0.2125, 0.35))
-    assert found is not None and found.keypoints is None
+    assert found is not None and found.keypoints is None and found.clear is None
     assert "x and y of the morphology image's points are swapped; or if x and y of the H&E's" in found.words
 
 
@@ -86,6 +86,7 @@ def test_a_reflection_about_the_diagonal_is_x_and_y_swapped_where_that_is_simple
     )
     np.testing.assert_array_equal(found.keypoints.moving_xy, PLAIN)
     assert [one.is_mirror for one in found.readings] == [False, True]
+    assert found.clear is found.readings[0] and not found.is_mirror  # offered, though the mirror is named
     both = proposed(Keypoints(PLAIN[:, ::-1], PLAIN * [1.01, 1] + [40, -10]), SQUARE)
     assert (
         both is not None and both.keypoints is None and [one.is_mirror for one in both.readings] == [False, False, True]

@@ -58,8 +58,9 @@ class Proposal:
 
     @property
     def clear(self) -> Reading | None:
-        """The one reading that fits; None where several do."""
-        return self.readings[0] if len(self.readings) == 1 else None
+        """The reading to take: the only one, or the likeliest where it is proposed; None where pixels have to tell."""
+        is_clear = self.keypoints is not None or len(self.readings) == 1
+        return self.readings[0] if is_clear else None
 
     @property
     def is_mirror(self) -> bool:
