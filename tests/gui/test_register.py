@@ -397,7 +397,7 @@ def test_imported_pairs_that_make_no_sense_are_proposed_as_they_are_meant(
     write_explorer_keypoints(tmp_path / "pairs.csv", Keypoints(PLACES, truth.apply(PLACES)[::-1]))
     dock.transfer.bring("any", None)
     assert dock.work.fit.transform is None
-    assert "fit if the H&E's points are taken in the opposite order" in dock.fault.text
+    assert "fit if the points of the H&E are taken in the opposite order" in dock.fault.text
     person.qtbot.waitUntil(lambda: not dock.work.unsaved, timeout=20_000)  # by itself, after a while
     assert "in the opposite order" in dock.fault.text
     assert dock.fault.way_out.isVisible() and dock.fault.way_out.text() == "Use it so"

@@ -67,10 +67,10 @@ def fine(k: Keypoints) -> Keypoints:
     ("wrong", "said"),
     [
         (swapped, "of the morphology image and of the H&E are swapped"),
-        (coarse, "the morphology image's points are pixels of pyramid level 2"),
+        (coarse, "the points of the morphology image are pixels of pyramid level 2"),
         (backwards, "taken in the opposite order"),
         (shuffled, "taken in another order"),
-        (fine, "the H&E's points were scaled by 8 once too often"),
+        (fine, "the points of the H&E were scaled by 8 once too often"),
     ],
 )
 def test_a_mistake_is_told_and_undone_when_asked(
@@ -105,7 +105,7 @@ def test_nuclei_tell_swapped_from_mirrored(section: SectionStore, good: Keypoint
     """On nearly square images both explain the pairs; nuclei lie on one another under one of them only."""
     with pytest.raises(RegistrationError) as told:
         register_keypoints(section, turned(good))
-    assert "if x and y of the morphology image's points are swapped: nuclei of both images then agree at" in str(
+    assert "if x and y of the points of the morphology image are swapped: nuclei of both images then agree at" in str(
         told.value
     )
     assert "--mend" in str(told.value)

@@ -24,7 +24,6 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "pixel2gene" / "ho
 KEYPOINTS = "fixedX,fixedY,alignmentX,alignmentY\n10.5,20,31.25,42\n110,25.5,140,45\n60,90,66,120.75\n"
 # H&E (3000 × 4000) turned by 90° and enlarged by 1.25 onto a morphology image of 5100 × 3900.
 HE_TO_MORPHOLOGY = np.array([[0.0, -1.25, 3800.0], [1.25, 0.0, 30.0], [0, 0, 1]])
-HE_SHAPE, MORPHOLOGY_SHAPE = (3000, 4000), (5100, 3900)
 
 
 def put(folder: Path, name: str, content: object) -> Path:
@@ -92,30 +91,6 @@ def test_a_pure_scale_is_pointed_out(tmp_path: Path) -> None:
     path = put(tmp_path, "m.csv", np.diag([1 / 0.2125, 1 / 0.2125, 1]))
     read_alignment(path, on_event=notes.append)  # type: ignore[arg-type]
     assert "stage_to_morph" in notes[0].text
-
-
-def test_the_images_show_which_way_a_matrix_goes(tmp_path: Path) -> None:
-    forward = put(tmp_path, "a.csv", HE_TO_MORPHOLOGY)
-    backward = put(tmp_path, "b.csv", np.linalg.inv(HE_TO_MORPHOLOGY))
-    shapes = {"he_shape": HE_SHAPE, "morphology_shape": MORPHOLOGY_SHAPE}
-    notes: list[Note] = []
-    found = read_alignment(forward, **shapes, on_event=notes.append)  # type: ignore[arg-type]
-    assert isinstance(found, Transform) and [n.level for n in notes] == ["info"]
-    with pytest.raises(InputError, match=r"as morphology_to_he it lays 9\d%.*direction='morphology_to_he'"):
-        read_alignment(backward, **shapes)  # type: ignore[arg-type]
-    notes.clear()
-    read_alignment(backward, direction="morphology_to_he", **shapes, on_event=notes.append)  # type: ignore[arg-type]
-    assert notes == []
-    read_alignment(forward, direction="morphology_to_he", **shapes, on_event=notes.append)  # type: ignore[arg-type]
-    assert [n.level for n in notes] == ["warning"] and "Check the direction" in notes[0].text
-
-
-def test_images_that_never_meet_are_pointed_out(tmp_path: Path) -> None:
-    away = HE_TO_MORPHOLOGY.copy()
-    away[0, 2] += 1e6
-    notes: list[Note] = []
-    read_alignment(put(tmp_path, "a.csv", away), he_shape=HE_SHAPE, morphology_shape=(10, 10), on_event=notes.append)  # type: ignore[arg-type]
-    assert "apart from one another" in notes[-1].text
 
 
 def test_points_with_centres_at_integers_move_by_half_a_pixel(tmp_path: Path) -> None:

@@ -39,11 +39,11 @@ def test_each_proposal_names_what_to_do_and_does_it() -> None:
     swapped = Keypoints(FIXED, MOVING, **flags)
     assert words(swapped) == "These pairs fit if the points of the morphology image and of the H&E are swapped."
     turned = Keypoints(MOVING, FIXED[:, ::-1], **flags)
-    assert words(turned) == "These pairs fit if x and y of the H&E's points are swapped."
+    assert words(turned) == "These pairs fit if x and y of the points of the H&E are swapped."
     coarse = Keypoints(MOVING, FIXED / 4, **flags)
-    assert words(coarse) == "These pairs fit if the H&E's points are pixels of pyramid level 2 (times 4)."
+    assert words(coarse) == "These pairs fit if the points of the H&E are pixels of pyramid level 2 (times 4)."
     large = Keypoints(MOVING * 8, FIXED, **flags)
-    expected = "if the morphology image's points were scaled by 8 once too often, as for pyramid level 3."
+    expected = "if the points of the morphology image were scaled by 8 once too often, as for pyramid level 3."
     assert words(large) == f"These pairs fit {expected}"
     for wrong in (swapped, turned, coarse, large):
         assert same(proposed(wrong, AROUND))  # the pair that is switched off too
@@ -51,7 +51,7 @@ def test_each_proposal_names_what_to_do_and_does_it() -> None:
 
 def test_the_order_of_rows() -> None:
     on = Keypoints(MOVING, FIXED[::-1])
-    assert words(on) == "These pairs fit if the H&E's points are taken in the opposite order."
+    assert words(on) == "These pairs fit if the points of the H&E are taken in the opposite order."
     swap = FIXED[[0, 1, 3, 2, 4, 5, 7, 6, 8]]
     found = proposed(Keypoints(MOVING, swap), AROUND)
     assert found is not None and found.keypoints is not None
@@ -66,7 +66,7 @@ def test_the_order_of_rows() -> None:
 def test_what_may_be_meant_in_two_ways_is_not_decided() -> None:
     found = proposed(Keypoints(MOVING, FIXED[:, ::-1]), Surroundings(0.2125, 0.35))
     assert found is not None and found.keypoints is None and found.clear is None
-    assert "x and y of the morphology image's points are swapped; or if x and y of the H&E's" in found.words
+    assert "x and y of the points of the morphology image are swapped; or if x and y of the points" in found.words
 
 
 # Two images of nearly one size, unturned.
@@ -81,8 +81,8 @@ def test_a_reflection_about_the_diagonal_is_x_and_y_swapped_where_that_is_simple
     found = proposed(Keypoints(PLAIN[:, ::-1], there), wide)
     assert found is not None and found.keypoints is not None
     assert found.words == (
-        "These pairs fit if x and y of the morphology image's points are swapped (a mirrored image that is turned by a"
-        " right angle as well would explain them too)."
+        "These pairs fit if x and y of the points of the morphology image are swapped (a mirrored image that is turned "
+        "by a right angle as well would explain them too)."
     )
     np.testing.assert_array_equal(found.keypoints.moving_xy, PLAIN)
     assert [one.is_mirror for one in found.readings] == [False, True]

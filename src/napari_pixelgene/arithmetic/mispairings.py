@@ -7,6 +7,9 @@ without it, at the scale that the sizes of a unit foretell and inside their imag
 x and y exchanged in one side are a reflection about the diagonal, so that such pairs fit as they stand if one image is
 mirrored, and just as exactly: residuals never tell which it is. Where the images come to lie does, and where that says
 nothing, a reading that turns nothing is simpler than one that mirrors and turns by a right angle.
+
+Sides exchanged, x and y exchanged in both and both scaled alike leave pairs of two images of one scale as exact as they
+were: `alternatives` gives those readings, and only what the images show can tell.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from scipy.optimize import linear_sum_assignment
 from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.arithmetic.geometry import Matrix, Points
 
-Fault = Literal["sides", "source_xy", "target_xy", "both_xy", "source_scale", "target_scale", "reversed", "order"]
+Fault = Literal[
+    "sides", "source_xy", "target_xy", "both_xy", "source_scale", "target_scale", "both_scale", "reversed", "order"
+]
 Rows = npt.NDArray[np.integer[Any]]
 
 # How far a scale may be from what the sizes foretell: as the pairs stand, and to believe that a mistake is found.
@@ -33,6 +38,8 @@ _STRETCH = 1.25
 # Points further outside an image than this part of its side are not clicks near its edge.
 _MARGIN = 0.05
 _MOST_LEVELS = 8
+# Both sides scaled down by more than this often lies in the images' first corner, whatever the pairs are.
+_MOST_TOO_OFTEN = 3
 _FEWEST_ORDERED, _MOST_ORDERED = 5, 40
 # How much better one explanation must lay the images on one another than the next, to be the only one.
 _CLEARLY = 1.25
@@ -111,6 +118,27 @@ def explain(source: Side, target: Side, threshold: float, *, allow_mirror: bool 
     if sound is not None:  # a mirror was allowed, and is doubted only where the images lie clearly better without
         found = [one for one in found if not one.rival]
     return _likeliest([one for one in found if one.overlap * _CLEARLY >= found[0].overlap])
+
+
+def alternatives(source: Side, target: Side, threshold: float, *, allow_mirror: bool = False) -> list[Mispairing]:
+    """Readings under which the pairs fit one another as they do as they stand; none without the images' sizes."""
+    if len(source.xy) < 2 or source.span is None or target.span is None:
+        return []
+    rows, found = np.arange(len(source.xy)), []
+    for fault, left, right, factor in _alike(source, target):
+        matrix = _sound(left, right, threshold * max(factor, 1.0), allow_mirror)
+        if matrix is not None:
+            found.append(Mispairing(fault, left.xy, right.xy, rows, rows, factor, _overlap(matrix, left, right)))
+    return found
+
+
+def _alike(source: Side, target: Side) -> Iterator[tuple[Fault, Side, Side, float]]:
+    """What changes both sides alike, or exchanges them."""
+    yield "sides", replace(source, xy=target.xy), replace(target, xy=source.xy), 1.0
+    yield "both_xy", source.turned(), target.turned(), 1.0
+    for level in (*range(-_MOST_TOO_OFTEN, 0), *range(1, _MOST_LEVELS + 1)):
+        factor = 2.0**level
+        yield "both_scale", replace(source, xy=source.xy * factor), replace(target, xy=target.xy * factor), factor
 
 
 def _may_be(one: Mispairing, mirrored: Matrix | None, source: Side, target: Side) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Registration, Transform
 from napari_pixelgene.errors import RegistrationError, StoreError
-from napari_pixelgene.pipeline.drafting import default_settings
+from napari_pixelgene.pipeline.drafting import default_settings, read_file
 from napari_pixelgene.pipeline.landmark_files import store_landmarks
 from napari_pixelgene.pipeline.pairing import (
     as_meant,
@@ -24,11 +24,10 @@ from napari_pixelgene.pipeline.pairing import (
     surroundings,
 )
 from napari_pixelgene.pipeline.slide import is_on_slide, open_morphology, open_slide, require_capture
-from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.alignments import (
     Direction,
     read_alignment,
-    read_alignment_json,
     read_keypoint_texts,
 )
 from napari_pixelgene.stages.registration import STAGE, RegistrationSettings, register
@@ -113,7 +112,6 @@ def register_matrix(
     with _named(matrix):
         _require_reached(found, transform.source, "Give a matrix with --direction stage_to_he.")
         require_whole(transform, surroundings(store, found, transform.source, transform.target), _EXPORT_AGAIN)
-    on_event(Note(f"{matrix.name} was read as {read.name}.", stage=STAGE))
     inputs = {found.import_key: found.fingerprint, "matrix": file_hash(matrix)}
     _store(store, found, None, transform, provenance.fingerprint({}, inputs))
     _record(store, found, {}, inputs, start)
@@ -152,17 +150,8 @@ def _matrix(
     store: SectionStore, capture: StoredCapture, path: Path, direction: Direction | None, on_event: OnEvent
 ) -> Transform:
     """The transform of a file of any kind that can hold one."""
-    morphology = open_morphology(store, capture)
-    read = read_alignment(
-        path,
-        direction=direction,
-        he_shape=open_slide(store).yx_shape,
-        morphology_shape=morphology[0].yx_shape if morphology else None,
-        on_event=on_event,
-    )
-    if isinstance(read, Keypoints) and path.suffix.lower() == ".json":
-        read = read_alignment_json(path)[1] or read
-    if not isinstance(read, Transform):
+    read = read_file(store, capture.name, path, direction, on_event)[1]
+    if read is None:
         raise RegistrationError(f"{path} holds keypoints, not a matrix.", "Give it with --keypoints.")
     return read
 

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.errors import StoreError
+from napari_pixelgene.pipeline.nuclei import nuclear_channel
+from napari_pixelgene.pipeline.outlines import check_direction
 from napari_pixelgene.pipeline.slide import is_on_slide, open_morphology, open_slide, require_capture
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.readers.alignments import Direction, read_alignment, read_alignment_json
@@ -20,6 +23,7 @@ from napari_pixelgene.store.alignments import ALIGNMENT, write_alignment
 from napari_pixelgene.store.captures import read_capture
 
 if TYPE_CHECKING:
+    from napari_pixelgene.elements.image import Image
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
@@ -81,17 +85,26 @@ def read_file(
 
     Raises PixelGeneError that names file and line, or that says the matrix fits only the other way round.
     """
-    morphology = open_morphology(store, _movable(store, capture))
-    read = read_alignment(
-        path,
-        direction=direction,
-        he_shape=open_slide(store).yx_shape,
-        morphology_shape=morphology[0].yx_shape if morphology else None,
-        on_event=on_event,
-    )
+    found = _movable(store, capture)
+    read = read_alignment(path, direction=direction, on_event=on_event)
     if path.suffix.lower() == ".json":
         return read_alignment_json(path)
-    return (None, read) if isinstance(read, Transform) else (read, None)
+    if isinstance(read, Keypoints):
+        return read, None
+    images = _images(store, found)
+    if images is not None:
+        check_direction(path.name, read, direction is not None, images, on_event)
+    return None, read
+
+
+def _images(store: SectionStore, capture: StoredCapture) -> tuple[Image, Image] | None:
+    """The image that moves and the H&E; None for a run without one."""
+    image = nuclear_channel(open_morphology(store, capture))
+    if image is None:
+        return None
+    between = capture.stage_to_morphology
+    mpp = float(1.0 / between.matrix[0, 0]) if between is not None else image.require_mpp()
+    return replace(image, mpp=mpp), open_slide(store)
 
 
 def _movable(store: SectionStore, capture: str) -> StoredCapture:

@@ -54,11 +54,11 @@ def _agreement(
     pairs = reading.keypoints
     places = (pairs.fixed_xy * mpp[1])[pairs.enabled]
     places = places[well_spread(places, _LOOKED_AT)]
-    found = match_places(fixed, moving, _fit(reading, mpp, threshold_um), places)
+    found = match_places(fixed, moving, laid_by(reading, mpp, threshold_um), places)
     return int(found.clear.sum()), len(places)
 
 
-def _fit(reading: Reading, mpp: tuple[float, float], threshold_um: float) -> Transform:
+def laid_by(reading: Reading, mpp: tuple[float, float], threshold_um: float) -> Transform:
     """The affine of a reading's pairs, from pixels to pixels; of few pairs the similarity."""
     pairs = reading.keypoints
     source, target = (
@@ -75,5 +75,5 @@ def _fit(reading: Reading, mpp: tuple[float, float], threshold_um: float) -> Tra
 def _same_place(one: Reading, other: Reading, mpp: tuple[float, float], threshold_um: float) -> bool:
     """Whether two readings lay the images on one another alike: then it does not matter which is true."""
     xy = one.keypoints.moving_xy[one.keypoints.enabled]
-    landed = [_fit(reading, mpp, threshold_um).apply(xy) * mpp[1] for reading in (one, other)]
+    landed = [laid_by(reading, mpp, threshold_um).apply(xy) * mpp[1] for reading in (one, other)]
     return bool(np.median(np.linalg.norm(landed[0] - landed[1], axis=1)) < threshold_um)

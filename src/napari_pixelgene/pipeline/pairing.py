@@ -10,9 +10,10 @@ import numpy as np
 from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.errors import PixelGeneError, RegistrationError
 from napari_pixelgene.pipeline.nuclei import by_nuclei, nuclear_channel
+from napari_pixelgene.pipeline.outlines import by_outlines, told_apart
 from napari_pixelgene.pipeline.slide import open_morphology, open_slide
 from napari_pixelgene.progress import Note, OnEvent
-from napari_pixelgene.stages.mispairings import Proposal, Reading, Shape, Surroundings, outside, proposed
+from napari_pixelgene.stages.mispairings import Proposal, Reading, Shape, Surroundings, otherwise, outside, proposed
 from napari_pixelgene.stages.registration import STAGE, RegistrationSettings
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
+_IF_SO, _ELSE = "take them so with --mend", "look at the file which it is"
 _TAKE = "Mend the file, or take them so with --mend."
 _CHECK = "Check that the file belongs to this slide, and on which pyramid level its points were clicked."
 
@@ -36,11 +38,23 @@ class Around(Surroundings):
 
     @classmethod
     def of(
-        cls, moving_mpp: float | None, fixed_mpp: float, moving: Image | None = None, fixed: Image | None = None
+        cls,
+        moving_mpp: float | None,
+        fixed_mpp: float,
+        moving: Image | None = None,
+        fixed: Image | None = None,
+        capture: str = "",
     ) -> Around:
-        """With the shapes of the images."""
+        """With the shapes of the images; an H&E that moves is called by its capture."""
         there, here = (None if image is None else image.yx_shape for image in (moving, fixed))
-        return cls(moving_mpp, fixed_mpp, there, here, moving, fixed)
+        name = f"'{capture}'" if capture and moving is not None and moving.is_rgb else ""
+        return cls(moving_mpp, fixed_mpp, there, here, name, moving, fixed)
+
+    def both(self) -> tuple[tuple[Image, Image], tuple[float, float]] | None:
+        """The images and their µm a pixel, moving first; None where one is missing."""
+        if self.moving_image is None or self.fixed_image is None or self.moving_mpp is None or self.fixed_mpp is None:
+            return None
+        return (self.moving_image, self.fixed_image), (self.moving_mpp, self.fixed_mpp)
 
 
 def surroundings(
@@ -49,14 +63,14 @@ def surroundings(
     """What the section knows of the images of two frames; an image that cannot be opened is one of unknown size."""
     image = _morphology(store, capture) if moving == "morphology_px" else None
     if fixed != "he_px":
-        return Around.of(moving_mpp, 1.0, image)
-    return Around.of(moving_mpp, float(store.meta()["mpp"]), image, _he(store))
+        return Around.of(moving_mpp, 1.0, image, capture=capture.name)
+    return Around.of(moving_mpp, float(store.meta()["mpp"]), image, _he(store), capture.name)
 
 
 def around_work(moving: Moving, he: Image) -> Around:
     """The same of images that are open."""
     image = nuclear_channel(moving.channels) if moving.frame == "morphology_px" else None
-    return Around.of(moving.um_per_unit, he.require_mpp(), image, he)
+    return Around.of(moving.um_per_unit, he.require_mpp(), image, he, moving.capture)
 
 
 def as_meant(pairs: Keypoints, proposal: Proposal | None, mend: bool, on_event: OnEvent) -> Keypoints:
@@ -68,14 +82,17 @@ def as_meant(pairs: Keypoints, proposal: Proposal | None, mend: bool, on_event: 
 
 
 def proposal_for(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> Proposal | None:
-    """How pairs that make no sense are probably meant; where several ways fit, nuclei of both images are asked."""
-    found = proposed(pairs, around, settings.threshold_um, settings.allow_mirror)
-    if found is None or len(found.readings) < 2 or not isinstance(around, Around):
+    """How pairs that make no sense are probably meant. Where several ways fit, nuclei of both images are asked, then
+    their tissue; where the pairs are sound by themselves, tissue is asked whether they are so as they stand."""
+    threshold_um, mirror = settings.threshold_um, settings.allow_mirror
+    found = proposed(pairs, around, threshold_um, mirror)
+    seen = around.both() if isinstance(around, Around) else None
+    if seen is None or (found is not None and len(found.readings) < 2):
         return found
-    moving, fixed, sizes = around.moving_image, around.fixed_image, (around.moving_mpp, around.fixed_mpp)
-    if moving is None or fixed is None or sizes[0] is None or sizes[1] is None:
-        return found
-    return by_nuclei(found, (moving, fixed), (sizes[0], sizes[1]), settings.threshold_um)
+    if found is None:
+        return by_outlines(pairs, otherwise(pairs, around, threshold_um, mirror), *seen, threshold_um)
+    told = by_nuclei(found, *seen, threshold_um)
+    return told_apart(told, *seen, threshold_um) if len(told.readings) > 1 else told
 
 
 def looked_into(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> tuple[str, Reading | None]:
@@ -100,10 +117,12 @@ def require_on_images(pairs: Keypoints, around: Surroundings, proposal: Proposal
     off = outside(pairs, around)
     if off:
         raise explained(RegistrationError(off, _CHECK), proposal)
-    if proposal is not None:
-        take = "take them so with --mend" if proposal.keypoints is not None else "look at the file which it is"
-        words = f"The pairs fit at a scale, turn or mirror their images do not have. {proposal.words} If so, {take}."
-        on_event(Note(words, "warning", STAGE))
+    if proposal is None:
+        return
+    words = f"{proposal.why} {proposal.words}"
+    if proposal.readings:
+        words += f" If so, {_IF_SO if proposal.keypoints is not None else _ELSE}."
+    on_event(Note(words, "warning", STAGE))
 
 
 def require_whole(transform: Transform, around: Surroundings, mend: str) -> None:

@@ -30,7 +30,6 @@ from typing import Literal, cast
 
 import numpy as np
 
-from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.arithmetic.resampling import level_scale
 from napari_pixelgene.elements.alignment import Frame, Keypoints, Transform
 from napari_pixelgene.elements.arrays import FloatArray
@@ -56,13 +55,11 @@ ENDS: Mapping[Direction, tuple[Frame, Frame]] = {
     "stage_to_morphology": ("stage_um", "morphology_px"),
     "stage_to_he": ("stage_um", "he_px"),
 }
-_OPPOSITE: Mapping[Direction, Direction] = {
+# By the names of transforms: which way a bare matrix may lead instead.
+OPPOSITE: Mapping[str, Direction] = {
     "he_to_morphology": "morphology_to_he",
     "morphology_to_he": "he_to_morphology",
 }
-# How much better the other direction must lay the images upon one another before we speak up.
-_CLEARLY_BETTER = 2.0
-_APART = 0.01
 _UNITS = (
     "{} holds BigWarp's landmarks, read as pixels (moving = morphology, fixed = H&E); where the images had a pixel "
     "size in ImageJ they are in its unit: say so with --unit um."
@@ -74,17 +71,13 @@ def read_alignment(
     *,
     direction: Direction | None = None,
     origin: Origin = "corner",
-    he_shape: Shape | None = None,
-    morphology_shape: Shape | None = None,
     bigwarp_pixels: tuple[float, float] | None = None,
     on_event: OnEvent = silent,
 ) -> Keypoints | Transform:
     """What the file holds: keypoints (moving = morphology, fixed = H&E) or a transform with its direction.
 
     A bare 3×3 does not say its direction. It is read as Xenium Explorer's, H&E px → morphology px, unless
-    `direction` says otherwise. With the level-0 (rows, columns) of both images the result is checked: if
-    the images come to lie on one another only the other way round, a direction that was assumed is an
-    error and one that was told a warning. `origin` is explained at the top of this module.
+    `direction` says otherwise, and that is told. `origin` is explained at the top of this module.
     Our JSON and Explorer's ZIP may hold both things; then the keypoints are returned, since the matrix
     follows from them (`read_alignment_json` gives both). BigWarp's landmarks state no unit: they are taken as pixels
     unless `bigwarp_pixels` gives the sizes of a morphology and of an H&E pixel in their unit; their 0 is always a
@@ -104,11 +97,8 @@ def read_alignment(
     if is_json(texts[name]):
         return found[name]
     best = _from_centre(found[name]) if origin == "centre" else found[name]
-    if isinstance(best, Transform):
-        if direction is None:
-            on_event(Note(_assumption(name, best), "info", "alignment"))
-        if he_shape and morphology_shape:
-            _check_direction(name, best, direction is not None, (he_shape, morphology_shape), on_event)
+    if isinstance(best, Transform) and direction is None:
+        on_event(Note(_assumption(name, best), "info", "alignment"))
     return best
 
 
@@ -307,41 +297,3 @@ def _numbers(name: str, table: _Table, width: int, columns: list[int]) -> FloatA
                 )
             out[r, c] = value
     return out
-
-
-# --- the direction of a bare matrix
-
-
-def _check_direction(
-    name: str, transform: Transform, told: bool, shapes: tuple[Shape, Shape], on_event: OnEvent
-) -> None:
-    """Compare how well the images cover one another under the matrix and under its inverse."""
-    direction: Direction = transform.name  # type: ignore[assignment]
-    if direction not in _OPPOSITE:
-        return
-    source, target = shapes if direction == "he_to_morphology" else shapes[::-1]
-    as_read = _overlap(transform.matrix, source, target)
-    other_way = _overlap(np.linalg.inv(transform.matrix), source, target)
-    opposite = _OPPOSITE[direction]
-    if other_way > _CLEARLY_BETTER * as_read and other_way > _APART:
-        words = (
-            f"The matrix in {name}, read as {direction}, lays {as_read:.0%} of the two images on one another;"
-            f" as {opposite} it lays {other_way:.0%}."
-        )
-        if not told:
-            raise InputError(words, f"If it is {opposite}, say direction='{opposite}'; else say '{direction}'.")
-        on_event(Note(f"{words} Check the direction.", "warning", "alignment"))
-    elif as_read < _APART:
-        on_event(Note(f"The matrix in {name} places the two images apart from one another.", "warning", "alignment"))
-
-
-def _overlap(matrix: FloatArray, source: Shape, target: Shape) -> float:
-    """Intersection over union of the mapped source image and the target image."""
-    rows, columns = source
-    steps = (np.arange(64) + 0.5) / 64
-    points = np.stack(np.meshgrid(steps * columns, steps * rows), axis=-1).reshape(-1, 2)
-    mapped = geometry.apply_matrix(matrix, points)
-    areas = np.abs(np.linalg.det(geometry.jacobian(matrix, points))) * rows * columns / len(points)
-    inside = ((mapped >= 0) & (mapped <= np.array(target[::-1]))).all(axis=1)
-    common = float(areas[inside].sum())
-    return common / (float(areas.sum()) + float(target[0] * target[1]) - common)

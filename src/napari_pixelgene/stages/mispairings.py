@@ -44,12 +44,14 @@ class Proposal:
     """What would make the pairs fit, in a sentence, and those pairs; None where several readings fit equally well, and
     where they fit as they stand if one image is mirrored.
 
-    `readings` are all that fit, the likeliest first: more than one where pixels would have to tell.
+    `readings` are all that fit, the likeliest first: more than one where pixels would have to tell. `why` says what is
+    odd about pairs that can be fitted as they stand.
     """
 
     words: str
     keypoints: Keypoints | None
     readings: tuple[Reading, ...] = ()
+    why: str = "The pairs fit at a scale, turn or mirror their images do not have."
 
     def decided(self, reading: Reading, why: str) -> Proposal:
         """One of the readings alone, for a reason in words."""
@@ -70,12 +72,16 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is known of the two images: µm per unit of either frame, and level-0 (rows, columns); None where unknown."""
+    """What is known of the two images: µm per unit of either frame, and level-0 (rows, columns); None where unknown.
+
+    `moving_name` is what the moving image is called where that is not a morphology image or a run.
+    """
 
     moving_mpp: float | None
     fixed_mpp: float | None
     moving_shape: Shape | None = None
     fixed_shape: Shape | None = None
+    moving_name: str = ""
 
     def sides(self, keypoints: Keypoints, rows: IntArray) -> tuple[Side, Side]:
         """The pairs of these rows with what is known of their images."""
@@ -83,6 +89,10 @@ class Surroundings:
             Side(keypoints.moving_xy[rows], self.moving_mpp, _span(self.moving_shape)),
             Side(keypoints.fixed_xy[rows], self.fixed_mpp, _span(self.fixed_shape)),
         )
+
+    def names(self, keypoints: Keypoints) -> tuple[str, str]:
+        """What the images of the pairs are called, with an article: moving and fixed."""
+        return self.moving_name or f"the {_CALLED[keypoints.moving_frame]}", f"the {_CALLED[keypoints.fixed_frame]}"
 
 
 def proposed(
@@ -99,7 +109,7 @@ def proposed(
     found = mispairings.explain(*around.sides(keypoints, rows), threshold_um, allow_mirror=allow_mirror)
     if not found:
         return None
-    names = _names(keypoints)
+    names = around.names(keypoints)
     readings = [Reading(_if(one, names), _applied(keypoints, one, rows)) for one in found]
     if any(one.rival for one in found):
         mirror = Reading(_MIRRORED, keypoints, is_mirror=True)
@@ -112,16 +122,26 @@ def proposed(
     return Proposal(f"{some} pairs fit {readings[0].words}{but}.", readings[0].keypoints, tuple(readings))
 
 
+def otherwise(
+    keypoints: Keypoints, around: Surroundings, threshold_um: float = 15.0, allow_mirror: bool = False
+) -> tuple[Reading, ...]:
+    """How the pairs could be meant as well as they stand, without fitting one another any worse: for pixels to tell."""
+    rows = np.flatnonzero(keypoints.enabled)
+    found = mispairings.alternatives(*around.sides(keypoints, rows), threshold_um, allow_mirror=allow_mirror)
+    names = around.names(keypoints)
+    return tuple(Reading(_if(one, names), _applied(keypoints, one, rows)) for one in found)
+
+
 def outside(keypoints: Keypoints, around: Surroundings) -> str:
     """In words, that most pairs lie outside an image that they are said to be on; empty where they do not."""
     rows = np.flatnonzero(keypoints.enabled)
     sides = around.sides(keypoints, rows)
-    for side, name, strays in zip(sides, _names(keypoints), mispairings.strays(*sides), strict=True):
+    for side, name, strays in zip(sides, around.names(keypoints), mispairings.strays(*sides), strict=True):
         if len(strays) and len(strays) >= _MOST * len(rows):
             assert side.span is not None
             x, y = side.xy[strays[0]]
             return (
-                f"{len(strays)} of {len(rows)} points lie outside the {name}, which has {side.span[0]:g} × "
+                f"{len(strays)} of {len(rows)} points lie outside {name}, which has {side.span[0]:g} × "
                 f"{side.span[1]:g} pixels (pair {rows[strays[0]] + 1} is at {x:,.0f}, {y:,.0f})."
             )
     return ""
@@ -131,29 +151,27 @@ def _span(shape: Shape | None) -> tuple[float, float] | None:
     return None if shape is None else (float(shape[1]), float(shape[0]))
 
 
-def _names(keypoints: Keypoints) -> tuple[str, str]:
-    return _CALLED[keypoints.moving_frame], _CALLED[keypoints.fixed_frame]
-
-
 def _if(found: Mispairing, names: tuple[str, str]) -> str:
     moving, fixed = names
+    if found.fault == "both_scale":
+        return _level_of("the points of both images", found.factor)
     if found.fault in ("source_scale", "target_scale"):
-        return _level(moving if found.fault == "source_scale" else fixed, found.factor)
+        return _level_of(f"the points of {moving if found.fault == 'source_scale' else fixed}", found.factor)
     return {
-        "sides": f"if the points of the {moving} and of the {fixed} are swapped",
-        "source_xy": f"if x and y of the {moving}'s points are swapped",
-        "target_xy": f"if x and y of the {fixed}'s points are swapped",
+        "sides": f"if the points of {moving} and of {fixed} are swapped",
+        "source_xy": f"if x and y of the points of {moving} are swapped",
+        "target_xy": f"if x and y of the points of {fixed} are swapped",
         "both_xy": "if x and y are swapped in both images",
-        "reversed": f"if the {fixed}'s points are taken in the opposite order",
-        "order": f"if the {fixed}'s points are taken in another order: {_order(found.rows, found.target_rows)}",
+        "reversed": f"if the points of {fixed} are taken in the opposite order",
+        "order": f"if the points of {fixed} are taken in another order: {_order(found.rows, found.target_rows)}",
     }[found.fault]
 
 
-def _level(name: str, factor: float) -> str:
+def _level_of(points: str, factor: float) -> str:
     level = abs(round(log2(factor)))
     if factor > 1:
-        return f"if the {name}'s points are pixels of pyramid level {level} (times {factor:g})"
-    return f"if the {name}'s points were scaled by {1 / factor:g} once too often, as for pyramid level {level}"
+        return f"if {points} are pixels of pyramid level {level} (times {factor:g})"
+    return f"if {points} were scaled by {1 / factor:g} once too often, as for pyramid level {level}"
 
 
 def _order(rows: Sequence[int] | IntArray, others: Sequence[int] | IntArray) -> str:
@@ -173,6 +191,6 @@ def _applied(keypoints: Keypoints, found: Mispairing, rows: IntArray) -> Keypoin
         moving = moving[:, ::-1]
     if found.fault in ("target_xy", "both_xy"):
         fixed = fixed[:, ::-1]
-    moving = moving * (found.factor if found.fault == "source_scale" else 1.0)
-    fixed = fixed * (found.factor if found.fault == "target_scale" else 1.0)
+    moving = moving * (found.factor if found.fault in ("source_scale", "both_scale") else 1.0)
+    fixed = fixed * (found.factor if found.fault in ("target_scale", "both_scale") else 1.0)
     return Keypoints(moving, fixed, keypoints.moving_frame, keypoints.fixed_frame, keypoints.enabled)

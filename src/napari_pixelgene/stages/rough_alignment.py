@@ -23,6 +23,8 @@ from napari_pixelgene.errors import RegistrationError
 from napari_pixelgene.progress import OnEvent, Progress, silent, track
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_pixelgene.arithmetic.rough import Picture, Placement
     from napari_pixelgene.elements.arrays import Array, BoolArray, FloatArray
     from napari_pixelgene.elements.image import Image
@@ -100,7 +102,7 @@ def compare_outlines(
     pixel_um = _work_pixel(fixed, moving)
     still, turning = (_picture(image, pixel_um, 0.0, on_event) for image in (fixed, moving))
     to_fixed, to_moving = pixel_um / fixed.require_mpp(), pixel_um / moving.require_mpp()
-    laid = np.diag([1 / to_fixed, 1 / to_fixed, 1.0]) @ matrix @ np.diag([to_moving, to_moving, 1.0])
+    laid = _in_work_pixels(matrix, to_fixed, to_moving)
     agreement = rough.agreement(still, turning, laid)
     near = rough.refined(still, turning, rough.Placement(laid, agreement))
     found = rough.place(still, turning, (1.0,), lambda done, total: on_event(Progress(STAGE, done, total)))
@@ -108,6 +110,25 @@ def compare_outlines(
     away = near.score < _NEARLY * best.score
     moved = _moved_um(near.matrix @ np.linalg.inv(laid), place_um, pixel_um)
     return Outlines(agreement, best.score, moved, described(best.matrix) if away else "")
+
+
+def agreements(
+    fixed: Image, moving: Image, matrices: Sequence[FloatArray], on_event: OnEvent = silent
+) -> tuple[float, ...]:
+    """How well tissue outlines and the crowding of nuclei agree under each of several placements: 1 alike, 0 by chance.
+
+    Matrices as in `compare_outlines`; unlike there, nothing better is sought, and pixels are read once for all. Raises
+    RegistrationError where an image is the same all over.
+    """
+    pixel_um = _work_pixel(fixed, moving)
+    still, turning = (_picture(image, pixel_um, 0.0, on_event) for image in (fixed, moving))
+    by = pixel_um / fixed.require_mpp(), pixel_um / moving.require_mpp()
+    return tuple(rough.agreement(still, turning, _in_work_pixels(matrix, *by)) for matrix in matrices)
+
+
+def _in_work_pixels(matrix: FloatArray, to_fixed: float, to_moving: float) -> FloatArray:
+    """A matrix of level-0 pixels, for pixels of the work that are so many of them wide."""
+    return np.asarray(np.diag([1 / to_fixed, 1 / to_fixed, 1.0]) @ matrix @ np.diag([to_moving, to_moving, 1.0]))
 
 
 def _work_pixel(fixed: Image, moving: Image) -> float:
