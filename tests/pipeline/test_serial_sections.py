@@ -10,17 +10,19 @@ import polars as pl
 import pytest
 
 from napari_pixelgene.arithmetic import geometry
-from napari_pixelgene.elements.alignment import Keypoints
+from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture
 from napari_pixelgene.pipeline.aligning import register_keypoints
 from napari_pixelgene.pipeline.describing import describe
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
+from napari_pixelgene.pipeline.matching import suggest_pairs
 from napari_pixelgene.pipeline.moving import movable, open_moving
 from napari_pixelgene.pipeline.neighbours import mark_sections
 from napari_pixelgene.pipeline.registration_report import registration_report
 from napari_pixelgene.pipeline.slide import units_in_um
 from napari_pixelgene.pipeline.sources.legacy_st import LegacyStSource
 from napari_pixelgene.pipeline.verdict import judge_registration, kept_verdict
+from napari_pixelgene.progress import Event, Note
 from napari_pixelgene.stages.verdict import VerdictSettings
 from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.section import SectionStore
@@ -100,7 +102,7 @@ def test_sections_that_share_no_nuclei_are_judged_by_pairs_and_outlines(store: S
     assert verdict.numbers["outline_shift_um"] < 150 and verdict.numbers["places_unlike"] == 0  # type: ignore[operator]
     text = (tmp_path / "qc.html").read_text(encoding="utf-8")
     assert "these sections share no nuclei" in text and "no image to lay on" not in text
-    assert [place.why for place in verdict.worst] == ["nothing to compare; the pairs leave 0.8 µm open"] * 2
+    assert [place.why for place in verdict.worst] == ["the pairs leave 0.8 µm open"] * 2
     mark_sections(store, "C3", "same")
     kept = kept_verdict(store, "C3")
     assert kept is not None and not kept[1]
@@ -109,3 +111,14 @@ def test_sections_that_share_no_nuclei_are_judged_by_pairs_and_outlines(store: S
     aside = judge_registration(store, "C3", settings=FEW)
     assert aside.level == "do not use" and aside.numbers["outline_shift_um"] == pytest.approx(602, abs=120)
     assert "by the outlines of the tissue the run lies" in aside.sentence and "share no nuclei" in aside.sentence
+
+
+def test_that_nothing_matches_between_neighbours_is_said_so(store: SectionStore) -> None:
+    """Laid right, tissue lies on tissue and no nucleus on its own: no pair is suggested, and why is told."""
+    reference = np.linalg.inv(to_common("C2")) @ to_common("C3")
+    heard: list[Event] = []
+    laid = Transform(reference, "morphology_px", "he_px")
+    assert suggest_pairs(store, 4, laid, capture="C3", on_event=heard.append) == ()
+    notes = [event for event in heard if isinstance(event, Note) and event.level == "warning"]
+    assert len(notes) == 1 and "lies on one another (0.7" in notes[0].text
+    assert "say it (pixelgene register --sections serial) and set a few pairs by hand" in notes[0].text

@@ -147,10 +147,10 @@ def test_sections_that_share_no_nuclei_are_judged_by_pairs_and_outlines() -> Non
     taken = judge(LOST, GOOD_PAIRS, outlines=NEAR)
     assert (taken.level, taken.basis) == ("look here", "outlines")
     assert taken.sentence.startswith(
-        "Look here: these sections share no nuclei; judged by pairs and outlines, it is good as far as they tell: by"
+        "Look here: these sections share no nuclei; judged by pairs and outlines, it is good as far as they tell. By"
         " the 12 pairs"
     )
-    assert "outlines of tissue lie 80 µm from where they agree best" in taken.sentence
+    assert "outlines of tissue, which tell no shift under 150 µm, agree best 80 µm away" in taken.sentence
     assert any("24 of 24 places, outlines do: the sections are taken for" in reason for reason in taken.reasons)
     assert any("no shift under about 150 µm, and pairs none that they all share" in reason for reason in taken.reasons)
     assert (taken.map.state == UNKNOWN).all() and taken.numbers["places_unlike"] == 0
@@ -159,7 +159,10 @@ def test_sections_that_share_no_nuclei_are_judged_by_pairs_and_outlines() -> Non
     assert marked.sentence == taken.sentence and not any("taken for" in reason for reason in marked.reasons)
     bare = judge(replace(LOST, doubt_um=np.full(24, np.nan)), PairEvidence(), sections="serial", outlines=NEAR)
     assert (bare.level, bare.basis) == ("look here", "outlines") and len(bare.worst) == 4
-    assert "share no nuclei; judged by outlines: outlines of tissue lie 80 µm" in bare.sentence
+    assert (
+        "share no nuclei; judged by outlines. Outlines of tissue, which tell no shift under 150 µm, agree best 80 µm"
+        in bare.sentence
+    )
     unseen = judge(LOST, GOOD_PAIRS, sections="serial")
     assert (unseen.level, unseen.basis) == ("look here", "pairs") and "share no nuclei" in unseen.sentence
 

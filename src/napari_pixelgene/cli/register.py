@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from napari_pixelgene.cli.terminal import Terminal
     from napari_pixelgene.store.section import SectionStore
 
+_NEXT = {
+    "look here": "Next: see its worst places in the Register dock.",
+    "do not use": "Next: set its pairs anew in the Register dock, or try --rough.",
+}
 Kind = Literal["auto", "translation", "rigid", "similarity", "affine", "homography", "spline"]
 
 
@@ -154,7 +158,7 @@ def register(
     if report is not None:
         judged = _judged(store, report, capture, terminal)
         values, text = {**values, **judged}, f"{text} {judged['sentence']} The page is {report}."
-        following = following if judged["verdict"] == "good" else "Next: see its worst places in the Register dock."
+        following = _NEXT.get(str(judged["verdict"]), following)
     terminal.result(values, f"{text} {following}".strip())
 
 

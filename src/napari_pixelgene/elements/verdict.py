@@ -56,6 +56,11 @@ class QualityMap:
         return np.asarray(self.state == UNLIKE)
 
     @property
+    def compared(self) -> BoolArray:
+        """Where both images show nuclei, (n,)."""
+        return self.seen | self.unlike
+
+    @property
     def distance_um(self) -> FloatArray:
         """Length (n,) of each shift: the error of the registration there; NaN where it is not seen."""
         return np.asarray(np.linalg.norm(self.shift_um, axis=1))

@@ -9,6 +9,7 @@ _COMMANDS = (
     (r"Register it: pixelgene register \S+ --keypoints FILE(\s*\(or --matrix FILE\))?", "Do that in the Register dock"),
     (r" \(--radius-is [a-z-]+\)", ""),  # the words before it are those of the choice
     (r"pixelgene register \S+ --keypoints FILE(\s*\(or --matrix FILE\))?", "Do that in the Register dock"),
+    (r"give --direction", "choose “Import ▸ Matrix …”"),
     (r"--direction (\w+)", r"“Import ▸ Matrix … (\1)”"),
     (r"\(pixelgene register --sections same\)", "(“the same section” in the list above)"),
     (r"\(pixelgene register --sections serial\)", "(“neighbouring sections” in the list above)"),

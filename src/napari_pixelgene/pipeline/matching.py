@@ -13,9 +13,10 @@ import numpy as np
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.errors import RegistrationError
 from napari_pixelgene.pipeline.moving import open_moving
+from napari_pixelgene.pipeline.outlines import agree_as_laid
 from napari_pixelgene.pipeline.slide import grid_of, is_on_slide, open_slide, require_capture
-from napari_pixelgene.progress import OnEvent, silent
-from napari_pixelgene.stages.matching import ROUGH_UM, MatchingSettings, match_places, snap, suggest
+from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.stages.matching import ROUGH_UM, STAGE, MatchingSettings, match_places, snap, suggest
 from napari_pixelgene.stages.tissue import find_tissue
 from napari_pixelgene.store.tissue import read_tissue
 
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
     from napari_pixelgene.store.section import SectionStore
 
 SNAP_UM = 40.0
+_APART = (
+    "No nuclei of the two images could be matched: they lie too far off, or they are not the same section. "
+    "Align them roughly where they are not yet; on neighbouring sections set a few pairs by hand."
+)
+_NEIGHBOURS = (
+    "No nuclei could be matched although tissue of both images lies on one another ({:.2f} of 1): these are probably "
+    "neighbouring sections. If so, say it (pixelgene register --sections serial) and set a few pairs by hand."
+)
 CONTRADICTED_UM = 15.0
 
 
@@ -78,6 +87,9 @@ def suggest_pairs(
     tissue = tissue_um(store, laid.he, on_event)
     settings = MatchingSettings(radius_um=radius_um)
     found = suggest(laid.he, laid.picture, laid.drawn, tissue, count, settings, taken, on_event)
+    if not found:
+        agreed = agree_as_laid(laid.he, laid.picture, laid.drawn)
+        on_event(Note(_APART if agreed is None else _NEIGHBOURS.format(agreed), "warning", STAGE))
     return tuple(laid.in_frame(one) for one in found)
 
 

@@ -101,6 +101,15 @@ def check_direction(
         on_event(Note(words, "warning", "alignment"))
 
 
+def agree_as_laid(fixed: Image, moving: Image, laid: Transform) -> float | None:
+    """How well tissue of two images agrees under a transform between their level-0 pixels; None where it does not."""
+    try:
+        (agreed,) = agreements(fixed, moving, [_affine(laid.matrix, moving)])
+    except RegistrationError:
+        return None
+    return agreed if agreed >= _AGREE else None
+
+
 def _agreements(
     readings: Sequence[Reading], images: tuple[Image, Image], mpp: tuple[float, float], threshold_um: float
 ) -> tuple[float, ...] | None:

@@ -98,13 +98,14 @@ def proposal_for(pairs: Keypoints, around: Surroundings, settings: RegistrationS
 def looked_into(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> tuple[str, Reading | None]:
     """Why imported pairs make no sense and how they are clearly meant, in words; and that reading of them."""
     proposal, off = proposal_for(pairs, around, settings), outside(pairs, around)
-    words = proposal.words if proposal is not None else _CHECK if off else ""
+    known = proposal is not None and (proposal.readings or not off)
+    words = proposal.words if known and proposal is not None else _CHECK if off else ""
     return f"{off} {words}".strip(), None if proposal is None else proposal.clear
 
 
 def explained(error: RegistrationError, proposal: Proposal | None) -> RegistrationError:
     """The error with the proposal before its next step."""
-    if proposal is None:
+    if proposal is None or not proposal.readings:
         return error
     if proposal.is_mirror:
         return type(error)(error.problem, f"{proposal.words} {error.mend}")

@@ -160,7 +160,9 @@ def _from_centre(found: Keypoints | Transform) -> Keypoints | Transform:
 
 
 def _assumption(name: str, transform: Transform) -> str:
-    words = f"{name} is a bare matrix, read as Xenium Explorer's H&E px → morphology px; give a direction if it is not."
+    words = (
+        f"{name} is a bare matrix, read as Xenium Explorer's H&E px → morphology px; if it is not, give --direction."
+    )
     m = transform.matrix
     if np.count_nonzero(m - np.diag(np.diag(m))) == 0:
         words += " It is a pure scale, as Pixel2Gene's stage_to_morph (direction stage_to_morphology) would be."

@@ -126,7 +126,7 @@ def _arrows(axes: Axes, found: QualityMap) -> int:
 def _legend(axes: Axes, found: QualityMap) -> None:
     """The marks that are drawn, below."""
     handles: list[Any] = []
-    if (~found.seen & ~found.unlike).any():
+    if found.compared.any() and not found.compared.all():
         handles.append(Patch(facecolor="none", edgecolor=INK, hatch="/////", label="nothing to compare"))
     if found.unlike.any():
         handles.append(Line2D([], [], color=ORANGE, marker="X", mec=INK, ls="", ms=7, label="in both, not alike"))
@@ -174,9 +174,11 @@ def _rings(axes: Axes, found: QualityMap, rows: BoolArray, colours: str, norm: N
 
 
 def _others(axes: Axes, found: QualityMap, unlike: bool = True) -> None:
-    """Places without a number: hatched where nothing can be compared, crossed where nuclei do not agree."""
+    """Places without a number: hatched where nothing can be compared while elsewhere it can, crossed where nuclei do
+    not agree."""
     look: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "hatch": "/////", "lw": 0.6, "zorder": 2}
-    for place in found.place_um[~found.seen & ~found.unlike]:
+    blank = found.place_um[~found.compared] if found.compared.any() else ()
+    for place in blank:
         axes.add_patch(Circle(place, _SIZE * found.spacing_um, **look))
     if unlike:
         x, y = found.place_um[found.unlike].T

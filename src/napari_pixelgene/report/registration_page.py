@@ -40,6 +40,8 @@ _NUMBERS = (
     ("pairs leave open (µm)", "doubt_median_um", 1),
     ("outlines apart (µm)", "outline_shift_um", 0),
 )
+# Of nuclei that were compared nowhere.
+_OF_NUCLEI = ("places_seen", "places_unlike", "places_unknown")
 
 
 def build_registration_report(content: RegistrationContent) -> str:
@@ -63,8 +65,9 @@ def _section(name: str, inside: str) -> str:
 
 def _top(content: RegistrationContent) -> str:
     verdict = content.verdict
-    said = paragraph(f"{SIGNS[verdict.level]} {verdict.sentence}", f"verdict {verdict.level.replace(' ', '-')}")
-    return said + bullets(verdict.reasons)
+    head, stop, numbers = verdict.sentence.partition(". ")
+    said = paragraph(f"{SIGNS[verdict.level]} {head}{stop.strip()}", f"verdict {verdict.level.replace(' ', '-')}")
+    return said + (paragraph(numbers) if numbers else "") + bullets(verdict.reasons)
 
 
 def _map(content: RegistrationContent) -> str:
@@ -101,9 +104,11 @@ def _crops(content: RegistrationContent) -> str:
 
 
 def _numbers(verdict: Verdict) -> str:
-    values = verdict.numbers
+    values, hidden = verdict.numbers, () if verdict.map.compared.any() else _OF_NUCLEI
     rows = [
-        (words, number(values.get(name), digits)) for words, name, digits in _NUMBERS if values.get(name) is not None
+        (words, number(values.get(name), digits))
+        for words, name, digits in _NUMBERS
+        if values.get(name) is not None and name not in hidden
     ]
     return heading("Numbers") + table(("", ""), rows)
 

@@ -49,10 +49,6 @@ _MEND_UM, _AGREE_UM, _FINE_UM, _NEAR_UM = 15.0, 6.0, 40.0, 12.0
 _OTHERS = 4
 # A rough alignment is off by as much.
 ROUGH_UM = 100.0
-_NO_NUCLEI = (
-    "No nuclei of the two images could be matched: they lie too far off, or they are not the same section. "
-    "Align them roughly where they are not yet; on neighbouring sections set a few pairs by hand."
-)
 
 
 class MatchingSettings(Section):
@@ -328,7 +324,8 @@ def suggest(
 
     A first few places within `radius_um` (100 µm suits a rough transform) mend the transform; then more places
     are matched finely, those that disagree with their neighbours are dropped, and the best spread of the rest is taken.
-    None is near a point of `taken_px` (m, 2, level-0 pixels of `fixed`). When fewer are found a note says so.
+    None is near a point of `taken_px` (m, 2, level-0 pixels of `fixed`). When fewer are found a note says so;
+    none at all are found where nuclei match nowhere.
     """
     settings = settings or MatchingSettings(radius_um=ROUGH_UM)
     mpp = fixed.require_mpp()
@@ -338,7 +335,6 @@ def suggest(
     places = inside[well_spread(inside, max(_FIRST, _TRIED * count), taken=taken, apart=apart)]
     mended = _mended(match_places(fixed, moving, transform, places[:_FIRST], settings, on_event))
     if mended is None:
-        on_event(Note(_NO_NUCLEI, "warning", STAGE))
         return ()
     found = _match_mended(fixed, moving, transform, mended, places, settings, on_event)
     sure = found.only(found.clear)

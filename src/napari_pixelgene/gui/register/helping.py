@@ -280,6 +280,7 @@ class Helping:
         assert dock.work is not None
         self._proposed = self.chosen = None
         self.reflect()
+        dock.notes.clear()
         dock.save()
         store, name = dock.session.require(), dock.work.moving.capture
         self.busy.run(what, lambda hear: function(store, name, hear), done)

@@ -74,7 +74,7 @@ class PairTable(QTableWidget):
         use.setCheckState(Qt.CheckState.Checked if row.enabled else Qt.CheckState.Unchecked)
         use.setToolTip("Whether this pair takes part in the fit")
         known = bool(np.isfinite(row.residual_um))
-        residual = QTableWidgetItem(f"{row.residual_um:.1f} µm" if known else "–")
+        residual = QTableWidgetItem(_length(row.residual_um) if known else "–")
         residual.setData(_BAR, (min(1.0, row.residual_um / worst) if known else 0.0, _colour(row)))
         residual.setToolTip("How far the point lies from where the model puts it (its residual), in µm on the H&E")
         why = QTableWidgetItem(row.why)
@@ -115,7 +115,7 @@ class _Bar(QStyledItemDelegate):
         share, colour = index.data(_BAR) or (0.0, _OFF)
         option.displayAlignment = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         super().paint(painter, option, index)
-        room = QRectF(option.rect).adjusted(4, 8, -58, -8)
+        room = QRectF(option.rect).adjusted(4, 8, -62, -8)
         room.setWidth(max(0.0, room.width()) * share)
         painter.fillRect(room, colour)
 
@@ -123,6 +123,11 @@ class _Bar(QStyledItemDelegate):
         """Numbers stand right."""
         super().initStyleOption(option, index)
         option.displayAlignment = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
+def _length(um: float) -> str:
+    """Short enough to stand beside its bar."""
+    return f"{um:.1f} µm" if um < 99.95 else f"{um:.0f} µm" if um < 999.5 else f"{um / 1000:.1f} mm"
 
 
 def _colour(row: Row) -> QColor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,26 +54,26 @@ class Transfer:
         """Import ▸ a file of one kind."""
         path = ask_open(self.dock, text)
         if path is not None:
-            guarded(lambda _: self._bring(path, direction))(self.dock)
+            self._import(lambda: self._bring(path, direction))
 
     def bring_texts(self) -> None:
         """Import ▸ Pixel2Gene's two text files."""
         asked = TextFiles.ask(self.dock, TEXTS)
         if asked is not None:
-            guarded(lambda _: self._bring_texts(asked))(self.dock)
+            self._import(lambda: self._bring_texts(asked))
 
     def bring_bigwarp(self) -> None:
         """Import ▸ BigWarp's file, whose unit it does not say."""
         path = ask_open(self.dock, BIGWARP)
         unit = ask_unit(self.dock) if path is not None else None
         if path is not None and unit is not None:
-            guarded(lambda _: self._bring_bigwarp(path, unit))(self.dock)
+            self._import(lambda: self._bring_bigwarp(path, unit))
 
     def bring_store(self) -> None:
         """Import ▸ two elements of a SpatialData store."""
         path = ask_folder(self.dock, STORE)
         if path is not None:
-            guarded(lambda _: self._bring_store(path))(self.dock)
+            self._import(lambda: self._bring_store(path))
 
     def write(self, way: Export) -> None:
         """Export ▸ one way."""
@@ -80,6 +81,11 @@ class Transfer:
         path = ask_folder(self.dock, way.text) if way.folder else ask_save(self.dock, way.text, name)
         if path is not None:
             guarded(lambda _: self._write(way, path))(self.dock)
+
+    def _import(self, bring: Callable[[], None]) -> None:
+        """What was said of the import before is of the past."""
+        self.dock.notes.clear()
+        guarded(lambda _: bring())(self.dock)
 
     def _stem(self) -> str:
         """Of the section, so that files of two sections stay two."""

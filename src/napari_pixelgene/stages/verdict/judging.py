@@ -53,7 +53,7 @@ def hears_nuclei(found: QualityMap) -> bool:
 
 def _comparable(found: QualityMap) -> int:
     """Places with nuclei in both images."""
-    return int((found.seen | found.unlike).sum())
+    return int(found.compared.sum())
 
 
 @dataclass(frozen=True, slots=True)

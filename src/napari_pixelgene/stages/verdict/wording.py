@@ -47,7 +47,7 @@ class Findings:
     @property
     def comparable(self) -> int:
         """Places with nuclei in both images."""
-        return int((self.map.seen | self.map.unlike).sum())
+        return int(self.map.compared.sum())
 
 
 def sentence(f: Findings) -> str:
@@ -75,14 +75,22 @@ def _by_outlines(f: Findings) -> str:
     why = "these sections share no nuclei" if f.serial else f"since {_missing(f)}"
     by = "pairs and outlines" if np.isfinite(f.median) else "outlines"
     good = ", it is good as far as they tell" if f.fine else ""
-    joint = "; " if f.serial else ", "
-    lie = f"outlines of tissue lie {f.outlines.shift_um:.0f} µm from where they agree best"
+    near = f"utlines of tissue{_no_less(f)} agree best {f.outlines.shift_um:.0f} µm away"
     told = (
-        f"by the {f.pairs.trusted} pairs {_likely(f)}; {lie}" if np.isfinite(f.median) else f"{lie}{_without_pairs(f)}"
+        f"By the {f.pairs.trusted} pairs {_likely(f)}; o{near}"
+        if np.isfinite(f.median)
+        else f"O{near}{_without_pairs(f)}"
     )
     if f.serial:
-        return f"{why}; judged by {by}{good}: {told}."
-    return f"judged by {by}{joint}{why}{good}: {told}."
+        return f"{why}; judged by {by}{good}. {told}."
+    return f"judged by {by}, {why}{good}. {told}."
+
+
+def _no_less(f: Findings) -> str:
+    """What a distance of outlines is worth beside the µm of pairs."""
+    limit = f.settings.outline_um
+    small = f.outlines is not None and f.outlines.shift_um <= limit
+    return f", which tell no shift under {limit:g} µm," if small else ""
 
 
 def _by_pairs(f: Findings) -> str:

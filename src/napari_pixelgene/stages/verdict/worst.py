@@ -9,19 +9,20 @@ from napari_pixelgene.elements.verdict import QualityMap, WorstPlace
 
 # So many places to look at first, this many spacings apart at least.
 _WORST_PLACES, _APART = 4, 1.8
-_OPEN = "nothing to compare; the pairs leave {:.1f} µm open"
+_OPEN = "the pairs leave {:.1f} µm open"
 
 
 def worst_places(found: QualityMap, error: FloatArray, limit: float) -> tuple[WorstPlace, ...]:
     """Places apart from one another: far off, unlike, open; then any, worst first; where nothing is known, the rim."""
-    seen, open_um = found.distance_um, np.where(found.seen | found.unlike, np.nan, found.doubt_um)
+    seen, open_um = found.distance_um, np.where(found.compared, np.nan, found.doubt_um)
     from_middle = np.linalg.norm(found.place_um - found.place_um.mean(axis=0), axis=1)
+    left = f"nothing to compare; {_OPEN}" if found.compared.any() else _OPEN
     kinds = (
         (np.where(seen > limit, seen, np.nan), "nuclei lie {:.1f} µm apart", _WORST_PLACES - int(found.unlike.any())),
         (np.where(found.unlike, np.nan_to_num(error), np.nan), "nuclei do not agree", _WORST_PLACES),
-        (np.where(open_um > limit, open_um, np.nan), _OPEN, _WORST_PLACES),
+        (np.where(open_um > limit, open_um, np.nan), left, _WORST_PLACES),
         (seen, "nuclei lie {:.1f} µm apart", _WORST_PLACES),
-        (open_um, _OPEN, _WORST_PLACES),
+        (open_um, left, _WORST_PLACES),
         (from_middle, "near the rim; nothing is known here", 0 if found.seen.any() else _WORST_PLACES),
     )
     rows: list[int] = []
