@@ -75,7 +75,7 @@ def test_clicks_are_exact_on_a_slide_under_a_free_angle(person, section, truth, 
     before = np.array(foreign.affine)
     QTest.qWait(100)  # its controls change the canvas' size
     if mirrored:
-        next(a for a in dock.controls.slide.menu().actions() if a.text() == "Mirror the H&&E").trigger()
+        next(a for a in dock.controls.slide.menu().actions() if a.text() == "Flip the H&&E").trigger()
     dock.controls.slide.angle.setValue(degrees)
     seen = Slanted(person, degrees, mirrored)
     he = person.session.layer("he")

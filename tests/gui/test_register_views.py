@@ -134,7 +134,7 @@ def test_clicks_are_exact_on_a_slide_that_is_looked_at_from_another_side(person,
     before = np.array(foreign.affine), tuple(foreign.translate)
     QTest.qWait(100)  # its controls change the canvas' size
     actions = {action.text(): action for action in person.dock.controls.slide.menu().actions()}
-    for word, text in (("mirror", "Mirror the H&&E"), ("right", "Turn the H&&E right"), ("left", "Turn the H&&E left")):
+    for word, text in (("mirror", "Flip the H&&E"), ("right", "Turn the H&&E right"), ("left", "Turn the H&&E left")):
         if word in look.split():
             actions[text].trigger()
     if look == "upside down":

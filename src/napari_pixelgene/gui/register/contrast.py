@@ -7,9 +7,7 @@ from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QSizePolicy, QWidget
 
 from napari_pixelgene.gui.contrasts import Percent
-from napari_pixelgene.gui.dock import allow, row
-
-_OWN_COLOURS = "This picture has its own colours"
+from napari_pixelgene.gui.dock import row
 
 
 class ContrastRow(QWidget):
@@ -34,11 +32,11 @@ class ContrastRow(QWidget):
         return self.low.value(), max(self.high.value(), self.low.value() + 0.1)
 
     def show_percent(self, percent: Percent, is_rgb: bool = False) -> None:
-        """Those of another channel."""
+        """Those of another channel; an RGB picture has its own colours, and nothing to set."""
+        self.setVisible(not is_rgb)
         for box, value in zip((self.low, self.high), percent, strict=True):
             with QSignalBlocker(box):
                 box.setValue(value)
-            allow(box, _OWN_COLOURS if is_rgb else "")
 
 
 def _percent(tip: str) -> QDoubleSpinBox:

@@ -36,7 +36,11 @@ class TurnRow(QWidget):
         super().__init__()
         self.left = _tool("↺", partial(looking.turn, "moving", -90.0), "Turn this view to the left by 90° (Shift+R)")
         self.right = _tool("↻", partial(looking.turn, "moving", 90.0), "Turn this view to the right by 90° (R)")
-        self.mirror = _tool("Mirror", partial(looking.flip, "moving"), "Mirror this view left to right (M)")
+        self.mirror = _tool(
+            "Flip",
+            partial(looking.flip, "moving"),
+            "Turn this view over, left to right (M); the pairs stay as they are",
+        )
         self.match = _tool("Match", looking.match, "Turn and mirror this view so that it looks like the H&E (T)")
         self.angle = _angle("By how much this view is turned to the right. Clicks, pairs and files do not change.")
         self.angle.valueChanged.connect(partial(looking.turn_to, "moving"))
@@ -69,7 +73,7 @@ class SlideMenu(QPushButton):
         for text, does in (
             ("Turn the H&E left", partial(looking.turn, "fixed", -90.0)),
             ("Turn the H&E right", partial(looking.turn, "fixed", 90.0)),
-            ("Mirror the H&E", partial(looking.flip, "fixed")),
+            ("Flip the H&E", partial(looking.flip, "fixed")),
             ("H&E as in the file", partial(looking.upright, "fixed")),
         ):
             menu.addAction(text.replace("&", "&&")).triggered.connect(partial(_without_checked, does))
