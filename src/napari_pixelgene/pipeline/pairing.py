@@ -50,6 +50,11 @@ class Around(Surroundings):
         name = f"'{capture}'" if capture and moving is not None and moving.is_rgb else ""
         return cls(moving_mpp, fixed_mpp, there, here, name, moving, fixed)
 
+    def unseen(self) -> Surroundings:
+        """What numbers say of the images alone, at no cost: for pairs that a person looks at as they change."""
+        known = self.moving_mpp, self.fixed_mpp, self.moving_shape, self.fixed_shape
+        return Surroundings(*known, self.moving_name)
+
     def both(self) -> tuple[tuple[Image, Image], tuple[float, float]] | None:
         """The images and their µm a pixel, moving first; None where one is missing."""
         if self.moving_image is None or self.fixed_image is None or self.moving_mpp is None or self.fixed_mpp is None:

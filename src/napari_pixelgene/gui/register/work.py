@@ -132,7 +132,7 @@ class Work:
                 keep_rough_transform(store, name, draft.given, draft.rough, pairs)
             self.standing = draft.given
         elif self.fit.transform is not None:
-            around = around_work(self.moving, self.he)
+            around = around_work(self.moving, self.he).unseen()
             made = register_keypoints(store, self.keypoints, settings_of(draft), name, around=around)
             self.standing = made.transform
         elif len(draft.pairs):
