@@ -525,7 +525,7 @@ def test_an_image_with_colours_of_its_own_lies_half_clear_and_is_compared(
         layer.rgb
         and layer.opacity == 0.5
         and dock.controls.blend.value() == 50
-        and not dock.controls.contrast.low.isEnabled()
+        and not dock.controls.contrast.isVisible()
     )
     whole = np.asarray(layer.data[0][...])
     reach = np.asarray(work.he.levels[0].shape[:2])

@@ -94,6 +94,9 @@ def test_what_keeps_pairs_exact_is_seen_by_the_tissue(
 
 def test_good_pairs_are_left_in_peace(around: Around, good: Keypoints) -> None:
     assert proposal_for(good, around, AUTO) is None
+    one = Keypoints(good.moving_xy[:1], good.fixed_xy[:1])
+    same = Keypoints(good.moving_xy[[0, 0, 0, 0]], good.fixed_xy[[0, 0, 0, 0]])
+    assert proposal_for(one, around, AUTO) is None and proposal_for(same, around, AUTO) is None
 
 
 def test_pairs_of_another_slide(around: Around, good: Keypoints) -> None:

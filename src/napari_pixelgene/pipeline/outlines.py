@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # unrelated slides by at most 0.24 at their best.
 _AGREE, _NO_BETTER = 0.45, 0.9
 _CHANCE = 0.15
+_FEWEST = 3
 _STRANGE = "The pairs fit one another, but not what the images show."
 _LOOK = "Look at the overlay in the Register dock."
 
@@ -42,7 +43,13 @@ def by_outlines(
     threshold_um: float,
 ) -> Proposal | None:
     """The one of the `others` that lays tissue of (moving, fixed) on one another clearly better than the pairs do as
-    they stand. Without one: None, or that it is no better than chance as they stand."""
+    they stand. Without one: None, or that it is no better than chance as they stand. Few pairs, or pairs on one spot,
+    are none to judge by."""
+    here = pairs.enabled
+    if here.sum() < _FEWEST or any(
+        geometry.is_degenerate("similarity", xy[here]) for xy in (pairs.moving_xy, pairs.fixed_xy)
+    ):
+        return None
     readings = [Reading("as they stand", pairs), *others]
     agreed = _agreements(readings, images, mpp, threshold_um)
     if agreed is None:
