@@ -146,8 +146,7 @@ class RunDock(Dock):
             self.name.setText(suggested_name(str(self.options.model.currentData()), taken_names(chosen)))
         self.options.genes.show_measured(len(common_genes(train, self.found)))
         self.distrust.show_found([(each.path, d) for each in chosen if each.path in train for d in each.distrusted])
-        encoder = str(self.options.encoder.currentData())
-        self.options.show_needs(each.name for each in chosen if encoder not in each.encoders)
+        self.options.show_features(chosen)
         busy = self.progress.running
         self.queue.set_busy(f"'{busy.title}' is still running." if busy is not None else "")
         why = self._why_not()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
@@ -16,6 +16,7 @@ from napari_pixelgene.gui.run.engine import Engine, Member, missing_for
 from napari_pixelgene.gui.run.genes_box import GenesBox
 
 if TYPE_CHECKING:
+    from napari_pixelgene.gui.run.candidates import Candidate
     from napari_pixelgene.pipeline.estimating import Estimate
     from napari_pixelgene.pipeline.learning import FitSettings
 
@@ -34,6 +35,7 @@ class OptionsBox(QWidget):
             _combo(each) for each in (engine.models, engine.encoders, engine.devices)
         )
         self.needs = words("", "needs")
+        self._chosen: Sequence[Candidate] = ()
         self.genes = GenesBox()
         self.score = QCheckBox("Score on held-out blocks")
         self.score.setChecked(True)
@@ -77,17 +79,42 @@ class OptionsBox(QWidget):
         for combo, name in ((self.model, value.model), (self.encoder, value.features.encoder)):
             combo.setCurrentIndex(max(0, combo.findData(name)))
 
-    def show_needs(self, missing: Iterable[str]) -> None:
+    def _show_needs(self) -> None:
         """Say whether the chosen encoder's features are there, naming the sections where they are not."""
-        lacking = ", ".join(missing)
+        lacking = self._lacking()
         model = self.engine.model(str(self.model.currentData()))
         made = f" (made first for {lacking})" if lacking else " ✓"
         self.needs.setText(f"needs: {model.needs}{made}")
 
+    def show_features(self, chosen: Sequence[Candidate]) -> None:
+        """Encoders whose features the chosen sections have can be chosen without their weights, also by other names."""
+        self._chosen, there = chosen, frozenset[str]().union(*(each.encoders for each in chosen))
+        for name in sorted(set(there) - {each.name for each in self.engine.encoders}):
+            if self.encoder.findData(name) < 0:
+                self.encoder.addItem(name, name)
+        rows: Any = self.encoder.model()
+        for place in range(self.encoder.count()):
+            name = str(self.encoder.itemData(place))
+            rows.item(place).setEnabled(name in there or not self._why_not_encoder(name))
+        self._show_needs()
+
+    def _lacking(self) -> str:
+        """Names of the chosen sections that have no features of the chosen encoder."""
+        return ", ".join(each.name for each in self._chosen if self.encoder.currentData() not in each.encoders)
+
     def missing(self) -> str:
-        """What the chosen model lacks with its settings, and how to get it. Raises SettingsError, as `value` does."""
-        chosen = self.value()
+        """What the chosen model lacks with its settings, or the encoder for sections without its features, and how to
+        get it. Raises SettingsError, as `value` does."""
+        chosen, lacking = self.value(), self._lacking()
+        why = self._why_not_encoder(chosen.features.encoder) if lacking else ""
+        if why:
+            return f"{lacking}: no features of {chosen.features.encoder} yet. {why}"
         return missing_for(chosen.model, chosen.model_settings)
+
+    def _why_not_encoder(self, name: str) -> str:
+        """Why features cannot be made with it; empty where they can."""
+        known = next((each.why_not for each in self.engine.encoders if each.name == name), None)
+        return "Their encoder is not at hand: choose another." if known is None else known
 
     def show_cost(self, found: Estimate) -> None:
         """Say how much of the time is for the scores."""
