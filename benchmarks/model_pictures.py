@@ -21,11 +21,12 @@ from napari_pixelgene.elements.arrays import FloatArray
 from napari_pixelgene.elements.tissue import Tissue
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
+from napari_pixelgene.pipeline.measured import Measured
 from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
 from napari_pixelgene.pipeline.slide import grid_of, open_slide
 from napari_pixelgene.pipeline.slide_pictures import overview
 from napari_pixelgene.pipeline.sources.legacy_st import LegacyStSource
-from napari_pixelgene.pipeline.training_data import Measured, measured_units
+from napari_pixelgene.pipeline.training_data import measured_units
 from napari_pixelgene.report.canvas import EMPTY, TEXT, new_figure, title
 from napari_pixelgene.report.gene_plots import scale_end
 from napari_pixelgene.report.quality_plots import scale_bar

@@ -23,10 +23,11 @@ from napari_pixelgene.arithmetic.metrics import pearson
 from napari_pixelgene.pipeline.aligning import register_matrix
 from napari_pixelgene.pipeline.importing import import_section
 from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
+from napari_pixelgene.pipeline.measured import Measured
 from napari_pixelgene.pipeline.slide import grid_of
 from napari_pixelgene.pipeline.sources.anndata import AnnDataSource
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
-from napari_pixelgene.pipeline.training_data import Measured, measured_units
+from napari_pixelgene.pipeline.training_data import measured_units
 from napari_pixelgene.simulate.known import read_truth
 from napari_pixelgene.simulate.run import simulate_run
 from napari_pixelgene.simulate.settings import SimulationSettings

@@ -23,7 +23,8 @@ from napari_pixelgene.pipeline.adding import CaptureSettings, add_capture
 from napari_pixelgene.pipeline.aligning import register_matrix
 from napari_pixelgene.pipeline.estimating import estimate
 from napari_pixelgene.pipeline.fitting import learned_context
-from napari_pixelgene.pipeline.judging import Evaluation, evaluate, evaluate_run, write_metrics
+from napari_pixelgene.pipeline.judging import evaluate, evaluate_run, write_metrics
+from napari_pixelgene.pipeline.kept_scores import Evaluation
 from napari_pixelgene.pipeline.learning import FitSettings, Prepared, fit, load_fitted, predict, prepare_fit
 from napari_pixelgene.pipeline.preparing import ensure_features
 from napari_pixelgene.pipeline.training_data import joined_sections, measured_units

@@ -9,8 +9,9 @@ import pytest
 
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.pipeline.aligning import register_keypoints
-from napari_pixelgene.pipeline.fitting import FitSettings, prepare_fit
+from napari_pixelgene.pipeline.fitting import prepare_fit
 from napari_pixelgene.pipeline.importing import import_section
+from napari_pixelgene.pipeline.prepared import FitSettings
 from napari_pixelgene.pipeline.rough import keep_rough_transform
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.pipeline.trust import distrusted

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from napari_pixelgene.elements.grid import WORK_MPP
 from napari_pixelgene.errors import InputError, SettingsError, StoreError
-from napari_pixelgene.pipeline.importing import STAGE, check_molecules, check_place, chosen_of, measured
+from napari_pixelgene.pipeline.import_checks import STAGE, check_molecules, check_place, chosen_of, measured
 from napari_pixelgene.pipeline.own_frame import ON_IMAGE, in_own_frame, stand_in
 from napari_pixelgene.pipeline.slide import HE, is_on_slide, open_slide, own_pyramid
 from napari_pixelgene.pipeline.sources.registry import source_from

@@ -36,7 +36,7 @@ from napari_pixelgene.stages.folds import FoldSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_pixelgene.pipeline.judging import Evaluation
+    from napari_pixelgene.pipeline.kept_scores import Evaluation
     from napari_pixelgene.report.content import ReportContent
     from napari_pixelgene.settings import Section
     from napari_pixelgene.simulate.known import KnownTruth

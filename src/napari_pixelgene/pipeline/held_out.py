@@ -19,7 +19,7 @@ from napari_pixelgene.stages.prediction import predict_units
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
     from napari_pixelgene.elements.scores import SectionScores
-    from napari_pixelgene.pipeline.judging import Evaluation
+    from napari_pixelgene.pipeline.kept_scores import Evaluation
     from napari_pixelgene.simulate.known import KnownTruth
 
 

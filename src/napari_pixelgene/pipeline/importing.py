@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from napari_pixelgene.elements.grid import WORK_MPP, Grid
 from napari_pixelgene.errors import InputError, StoreError
+from napari_pixelgene.pipeline.adding import add_capture
+from napari_pixelgene.pipeline.import_checks import STAGE, check_molecules, check_place, chosen_of, measured
 from napari_pixelgene.pipeline.slide import HE
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.images import needs_pyramid, read_image
 from napari_pixelgene.settings import Section
-from napari_pixelgene.stages.checks import check_on_tissue, check_pitch, check_pixel_size, check_placement
-from napari_pixelgene.stages.tissue import find_tissue
+from napari_pixelgene.stages.checks import check_pixel_size
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import write_capture
 from napari_pixelgene.store.pyramids import write_pyramid
@@ -27,13 +27,8 @@ from napari_pixelgene.store.section import SectionStore, require_suffix
 if TYPE_CHECKING:
     from napari_pixelgene.elements.capture import Capture
     from napari_pixelgene.elements.image import Image
-    from napari_pixelgene.elements.transcripts import Transcripts
     from napari_pixelgene.pipeline.sources.base import SlideFile, Source
     from napari_pixelgene.store.references import Reference
-
-STAGE = "import"
-# Molecules looked at.
-_SAMPLE = 5000
 
 
 class ImportSettings(Section):
@@ -63,8 +58,6 @@ def import_section(
         raise InputError("Several captures cannot have one name.", "Leave --name out, or import one of them.")
     store = _import(path, he, each[0], settings, on_event, overwrite)
     if len(each) > 1:
-        from napari_pixelgene.pipeline.adding import add_capture  # it stands on this file
-
         for other in filter(None, each[1:]):
             add_capture(store, other, he, on_event=on_event)
     return store
@@ -122,22 +115,6 @@ def _slide(he: Path | None, source: Source | None) -> SlideFile:
     return found
 
 
-def measured(image: Image, source: Source | None, on_event: OnEvent) -> Image:
-    """The H&E with the pixel size that the run's files tell, where it states none itself."""
-    mpp = source.pixel_size(image) if source is not None and image.mpp is None else None
-    if source is None or mpp is None:
-        return image
-    on_event(Note(f"By the {source.title} run the H&E has {mpp:.4g} µm per pixel.", stage=STAGE))
-    return replace(image, mpp=mpp)
-
-
-def chosen_of(source: Source | None) -> dict[str, Any]:
-    """The source's settings apart from where its files lie."""
-    if source is None:
-        return {}
-    return {key: value for key, value in source.plain().items() if key not in source.places}
-
-
 def _read(source: Source | None, image: Image, settings: ImportSettings, on_event: OnEvent) -> Capture | None:
     if source is None:
         return None
@@ -149,26 +126,6 @@ def _read(source: Source | None, image: Image, settings: ImportSettings, on_even
     if found.transcripts is not None and found.transcripts.frame in ("he_px", "he_um"):
         check_molecules(found.transcripts, image, settings.work_mpp)
     return found
-
-
-def check_place(capture: Capture, image: Image, work_mpp: float, on_event: OnEvent) -> None:
-    """Spots must lie on the image and on its tissue, or image, table or pixel size are wrong."""
-    units = capture.units
-    assert units is not None
-    grid = Grid.of_image(image, work_mpp)
-    mpp = image.require_mpp()
-    xy_um = units.xy * (mpp if units.frame == "he_px" else 1.0)
-    check_pitch(xy_um, units.footprint, mpp)
-    check_placement(xy_um, units.ids, grid, on_event)
-    check_on_tissue(xy_um, grid, find_tissue(image, grid, on_event=on_event), on_event)
-
-
-def check_molecules(transcripts: Transcripts, image: Image, work_mpp: float) -> None:
-    """Most of the first molecules must lie on the image; how many do not in all, the binning tells."""
-    first = next(transcripts.batches()).xy
-    xy = first[:: max(1, len(first) // _SAMPLE)]
-    xy_um = xy * (image.require_mpp() if transcripts.frame == "he_px" else 1.0)
-    check_placement(xy_um, np.arange(len(xy)), Grid.of_image(image, work_mpp), what="of the first molecules")
 
 
 def _write_slide(

@@ -13,22 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from napari_pixelgene.elements.scores import SectionScores, verdict
+from napari_pixelgene.elements.scores import SectionScores
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.models.registry import get_model
 from napari_pixelgene.pipeline.beforehand import require_same_squares, superpixel_um
 from napari_pixelgene.pipeline.fitting import learned_context
-from napari_pixelgene.pipeline.kept_scores import keep_scores
+from napari_pixelgene.pipeline.kept_scores import Evaluation, keep_scores
 from napari_pixelgene.pipeline.learning import FitSettings, Prepared, choose_device, fit, load_fitted, prepare_fit
+from napari_pixelgene.pipeline.measured import Measured
 from napari_pixelgene.pipeline.points import asked_at, is_at_points
 from napari_pixelgene.pipeline.preparing import ensure_features
 from napari_pixelgene.pipeline.scored import STAGE, held_out, kept_apart, training_units, unlearned_units, unseen
-from napari_pixelgene.pipeline.training_data import (
-    Measured,
-    gather_features,
-    measured_units,
-    training_section,
-)
+from napari_pixelgene.pipeline.training_data import gather_features, measured_units, training_section
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent
 from napari_pixelgene.stages.evaluation import EvaluationSettings, Predicted, ScoredUnits, score_section
 from napari_pixelgene.stages.features import FeatureSettings
@@ -46,20 +42,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 # The one feature of the nuclear control, whatever encoder the model has (house.md).
 NUCLEAR_ENCODER, NUCLEAR_CHANNEL = "stain_texture", "nuclear_fraction_17"
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The content of `metrics.json`, and the scores of every section with their genes."""
-
-    metrics: dict[str, Any]
-    sections: tuple[SectionScores, ...]
-    run: str
-
-    @property
-    def verdict(self) -> str:
-        """What the numbers mean, in words."""
-        return verdict(self.metrics["sections"])
 
 
 def evaluate(

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_pixelgene.elements.scores import SectionScores, verdict
 from napari_pixelgene.pipeline.preparing import counts_inputs
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.models import run_meta
 from napari_pixelgene.store.scores import StoredScores, read_scores, write_scores
 
 if TYPE_CHECKING:
-    from napari_pixelgene.elements.scores import SectionScores
     from napari_pixelgene.pipeline.choosing import Chosen
-    from napari_pixelgene.pipeline.judging import Evaluation
     from napari_pixelgene.stages.evaluation import EvaluationSettings
     from napari_pixelgene.store.section import SectionStore
 
 EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The content of `metrics.json`, and the scores of every section with their genes."""
+
+    metrics: dict[str, Any]
+    sections: tuple[SectionScores, ...]
+    run: str
+
+    @property
+    def verdict(self) -> str:
+        """What the numbers mean, in words."""
+        return verdict(self.metrics["sections"])
 
 
 def keep_scores(

@@ -12,14 +12,13 @@ from napari_pixelgene.models.base import Fitted
 from napari_pixelgene.pipeline.beforehand import measured_files, superpixel_um
 from napari_pixelgene.pipeline.fitting import (
     TRAINING,
-    FitSettings,
-    Prepared,
     check_needs,
     choose_device,
     prepare_fit,
 )
 from napari_pixelgene.pipeline.model_sections import features_input
 from napari_pixelgene.pipeline.predicting import PREDICTION, fitted_settings, load_fitted, predict
+from napari_pixelgene.pipeline.prepared import FitSettings, Prepared
 from napari_pixelgene.pipeline.preparing import REGION, counts_inputs, region_hash
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.store import provenance

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from napari_pixelgene.errors import InputError
 from napari_pixelgene.pipeline import points
+from napari_pixelgene.pipeline.measured import Measured
 from napari_pixelgene.pipeline.preparing import ensure_features
-from napari_pixelgene.pipeline.training_data import Measured, gene_statistics, training_section
+from napari_pixelgene.pipeline.training_data import gene_statistics, training_section
 from napari_pixelgene.progress import OnEvent
 from napari_pixelgene.readers.gene_list import read_gene_list
 from napari_pixelgene.stages.genes import choose_genes, listed_genes
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.elements.features import Features
     from napari_pixelgene.elements.genes import GeneTable
     from napari_pixelgene.models.base import Model, TrainingSection
-    from napari_pixelgene.pipeline.fitting import FitSettings
+    from napari_pixelgene.pipeline.prepared import FitSettings
     from napari_pixelgene.store.section import SectionStore
 
 

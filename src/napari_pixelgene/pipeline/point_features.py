@@ -30,7 +30,7 @@ from napari_pixelgene.store.tables import take_part
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
     from napari_pixelgene.models.base import Model
-    from napari_pixelgene.pipeline.training_data import Measured
+    from napari_pixelgene.pipeline.measured import Measured
     from napari_pixelgene.stages.features import FeatureSettings
     from napari_pixelgene.store.section import SectionStore
 

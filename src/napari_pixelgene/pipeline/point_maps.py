@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.elements.grid import Grid
     from napari_pixelgene.elements.tissue import Tissue
     from napari_pixelgene.models.base import Fitted, Model, TrainingSection
-    from napari_pixelgene.pipeline.training_data import Measured
+    from napari_pixelgene.pipeline.measured import Measured
     from napari_pixelgene.store.maps import MapWriter
     from napari_pixelgene.store.section import SectionStore
 

@@ -25,7 +25,7 @@ from napari_pixelgene.store.tissue import read_region
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import BoolArray, FloatArray
-    from napari_pixelgene.pipeline.training_data import Measured
+    from napari_pixelgene.pipeline.measured import Measured
 
 # Squares and cells narrower than this are added up, on squares of this side.
 _LEAST_UM, SPOT_UM = 40.0, 56.0

@@ -36,8 +36,8 @@ from napari_pixelgene.store.references import file_hash
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import FloatArray
     from napari_pixelgene.models.base import Model, TrainingSection
-    from napari_pixelgene.pipeline.fitting import FitSettings, Prepared
-    from napari_pixelgene.pipeline.training_data import Measured
+    from napari_pixelgene.pipeline.measured import Measured
+    from napari_pixelgene.pipeline.prepared import FitSettings, Prepared
     from napari_pixelgene.stages.features import FeatureSettings
     from napari_pixelgene.store.section import SectionStore
 
@@ -115,7 +115,7 @@ def prepare_unmeasured(
 ) -> Prepared:
     """A run that learns nothing, on sections where nothing was measured: genes of a list or of the vocabulary, shown
     by histology alone."""
-    from napari_pixelgene.pipeline.fitting import Prepared
+    from napari_pixelgene.pipeline.prepared import Prepared
 
     require(model, stores, settings.features, on_event)
     genes = choose_genes(settings.genes, (), model, choose, on_event)

@@ -19,7 +19,7 @@ from napari_pixelgene.store.models import run_meta
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.alignment import Registration
-    from napari_pixelgene.pipeline.judging import Evaluation
+    from napari_pixelgene.pipeline.kept_scores import Evaluation
     from napari_pixelgene.settings import Section
     from napari_pixelgene.simulate.known import KnownTruth
     from napari_pixelgene.store.section import SectionStore

@@ -12,9 +12,11 @@ from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.models.registry import get_model
 from napari_pixelgene.pipeline.beforehand import measured_files, require_same_squares, seen_by, superpixel_um
 from napari_pixelgene.pipeline.choosing import Chosen, choose_captures, holds
-from napari_pixelgene.pipeline.fitting import FitSettings, chosen_to_learn, reach_um
+from napari_pixelgene.pipeline.fitting import chosen_to_learn, reach_um
+from napari_pixelgene.pipeline.measured import Measured
+from napari_pixelgene.pipeline.prepared import FitSettings
 from napari_pixelgene.pipeline.slide import grid_of, is_placed
-from napari_pixelgene.pipeline.training_data import Measured, measured_units, take_units
+from napari_pixelgene.pipeline.training_data import measured_units, take_units
 from napari_pixelgene.progress import Note, OnEvent
 from napari_pixelgene.stages.folds import sees
 from napari_pixelgene.store.captures import read_capture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from napari_pixelgene.elements.expression import FILTERED, MEASURED, NEVER_MEASU
 from napari_pixelgene.errors import StoreError
 from napari_pixelgene.models.base import Needs, TrainingSection
 from napari_pixelgene.pipeline.choosing import label_of
+from napari_pixelgene.pipeline.measured import Measured
 from napari_pixelgene.pipeline.point_sections import joined_points
 from napari_pixelgene.pipeline.preparing import ensure_bins, ensure_tissue
 from napari_pixelgene.pipeline.slide import grid_of, is_streamed, require_capture, units_in_um
@@ -33,29 +34,6 @@ _FEATURE_TILE = 64
 # Columns between the lattices of two captures.
 _APART = 1000
 _PLAIN = Needs()
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A capture's units on the tissue of its section: counts (n, genes of the file), totals, centres in H&E µm,
-    footprints, and the column and row of each on its array, where files tell. `name` is the section's, with the
-    capture's own where the slide has several."""
-
-    name: str
-    store: SectionStore
-    capture: str
-    counts: sparse.csr_matrix
-    library: FloatArray
-    xy_um: FloatArray
-    genes: GeneTable
-    pooling: sparse.csr_matrix  # (n, superpixels of the grid) rows sum to 1
-    footprint: Footprint
-    layer: Array  # (rows, columns) measured / filtered / never
-    superpixel_um: float = 8.0
-    lattice: IntArray | None = None
-
-    def __len__(self) -> int:
-        return len(self.library)
 
 
 def measured_units(store: SectionStore, capture: str | None = None, on_event: OnEvent = silent) -> Measured:

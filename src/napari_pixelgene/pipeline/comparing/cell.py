@@ -16,7 +16,8 @@ from napari_pixelgene.pipeline.choosing import choose_captures
 from napari_pixelgene.pipeline.fitting import Take, learned_context
 from napari_pixelgene.pipeline.judging import Answer, ask, ask_folds, score_answer, scored_units
 from napari_pixelgene.pipeline.learning import FitSettings, Prepared, prepare_fit
-from napari_pixelgene.pipeline.training_data import Measured, measured_units, take_units
+from napari_pixelgene.pipeline.measured import Measured
+from napari_pixelgene.pipeline.training_data import measured_units, take_units
 from napari_pixelgene.progress import OnEvent, silent
 from napari_pixelgene.stages.depth import thinned
 from napari_pixelgene.stages.evaluation import Predicted, ScoredUnits, block_side, pool
