@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 from matplotlib.collections import EllipseCollection
 
 from napari_pixelgene.arithmetic.metrics import pearson
@@ -33,7 +35,7 @@ from napari_pixelgene.report.quality_plots import scale_bar
 from napari_pixelgene.store.section import SectionStore
 
 MPP, SPOT_UM = 0.69, 100.0
-MODELS = ("pixel2gene", "iscale", "histosge", "histex", "ridge")
+MODELS = ("pixel2gene", "iscale", "histosge", "histex", "ridge", "trees")
 
 
 def main() -> None:
@@ -99,7 +101,9 @@ def drawn(store: SectionStore, measured: Measured, values: FloatArray, gene: str
         bar.ax.tick_params(labelsize=TEXT - 1)
     _close(axes, ensure_tissue(store), superpixel)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
+    drawing = BytesIO()
+    figure.savefig(drawing, dpi=90)
+    PIL.Image.open(drawing).convert("RGB").quantize(200).save(path, optimize=True)
     return r
 
 
