@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The test suite on virtual screens; where there is no screen at all the GUI's tests are left out, and that is said.
 # Tests are shared by TEST_WORKERS processes (two when left out); pytest-xvfb gives each a screen and a mouse of its
-# own. Windows come after the engine. Where tests are named among the arguments, only those run, in one process.
+# own. Windows come after the engine; PARTS names one of the two alone. Where tests are named among the arguments, only
+# those run, in one process.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,9 +34,15 @@ for argument in "$@"; do
   engine+=("$argument")
 done
 if [[ "$windows" == none ]]; then
+  [[ " ${PARTS:-engine} " == *" engine "* ]] || exit 0
   exec "${pytest[@]}" -n "$workers" --dist loadfile "${without[@]}" "$@"
 fi
 failed=0
-"${pytest[@]}" -n "$workers" --dist loadfile --ignore=tests/gui "${engine[@]}" || failed=$?
-"${pytest[@]}" -n "$windows" --dist loadfile "$@" tests/gui || failed=$?
+parts=" ${PARTS:-engine windows} "
+if [[ "$parts" == *" engine "* ]]; then
+  "${pytest[@]}" -n "$workers" --dist loadfile --ignore=tests/gui "${engine[@]}" || failed=$?
+fi
+if [[ "$parts" == *" windows "* ]]; then
+  "${pytest[@]}" -n "$windows" --dist loadfile "$@" tests/gui || failed=$?
+fi
 exit "$failed"
