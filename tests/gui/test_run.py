@@ -133,7 +133,7 @@ def test_a_run_is_chosen_started_and_followed_to_its_verdict(docked, qtbot, prog
     assert job.sections == (section.resolve(),)
     ended(qtbot, dock)
     story = dock.progress.story
-    assert [(line.words, line.percent) for line in story.lines] == [("Looking at the histology", 100), ("Learning", 25)]
+    assert [(line.words, line.percent) for line in story.lines] == [("Looking at the histology", 100), ("Learning", 100)]
     assert story.curve.reached == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5]) and set(story.curve.chance) == {0.01}
     assert "r 0.50" in dock.progress.numbers.text() and "chance 0.01" in dock.progress.numbers.text()
     assert dock.progress.notes.text() == "⚠ A corner is blurred."
@@ -464,3 +464,14 @@ def test_maps_are_shown_as_soon_as_they_are_there_before_the_scores(dock, qtbot,
     click(dock.run)
     qtbot.waitUntil(lambda: browser.maps.run == "pixel2gene-1", timeout=5000)
     assert dock.progress.running is not None
+
+
+def test_a_run_that_cannot_be_scored_says_so_once_and_leaves_no_stage_behind(dock, qtbot, program) -> None:
+    """The scores end it before their stage is done: the run is done all the same."""
+    why = "'ridge-1' is not scored: too little was measured."
+    program(f"step('maps', 0, 3)\nnote({why!r}, 'evaluation', 'warning')\ntell(event='result', run='ridge-1')\n")
+    click(dock.run)
+    ended(qtbot, dock)
+    box = dock.progress
+    assert box.story.state == "done" and box.said.text().endswith(why) and not box.notes.isVisible()
+    assert box.story.lines[-1].done and "%" not in box.story.lines[-1].text(running=False)

@@ -104,7 +104,8 @@ class ProgressBox(QWidget):
         self.plot.setVisible(len(seen.curve.reached) > 0)
         self.plot.show_curve(seen.curve.reached, seen.curve.chance)
         _say(self.numbers, seen.curve.text)
-        warnings = [f"⚠ {note.text}" for note in seen.notes if note.level == "warning"]
+        said = "" if running else seen.verdict  # which stands above
+        warnings = [f"⚠ {note.text}" for note in seen.notes if note.level == "warning" and note.text != said]
         _say(self.notes, "\n".join(warnings[-3:]))
         if running and not self.said.text().startswith("Cancelling"):
             _say(self.said, "" if lines else f"Starting… {duration(seen.job.seconds())}")
@@ -123,7 +124,7 @@ class ProgressBox(QWidget):
         self._clock.stop()
         self._follower.deleteLater()
         self._follower = None
-        seen.state = state
+        seen.end(state)
         self._draw()
         self.cancel.hide()
         took = duration(seen.job.seconds())

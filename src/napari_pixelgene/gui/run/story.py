@@ -125,6 +125,12 @@ class Story:
             elif event.get("event") == "error":
                 self._write(f"✗ {event.get('problem', '')} {event.get('mend', '')}")
 
+    def end(self, state: str) -> None:
+        """It is over; done, no stage is left behind."""
+        self.state = state
+        for line in self.lines[-1:] if state == "done" else ():
+            line.over = True
+
     def stages(self, most: int = 6) -> list[StageLine]:
         """The queue, if it is one, and the latest stages, in order."""
         first = [self.queue] if self.queue is not None else []
