@@ -98,7 +98,7 @@ def asked(given: Keypoints, good: Keypoints, around: Around) -> tuple[bool, floa
     right = meant is not None and np.allclose(meant.moving_xy, good.moving_xy)
     assert around.moving_image is not None and around.fixed_image is not None
     laid = geometry.fit("affine", given.moving_xy, given.fixed_xy)
-    (agreed,) = agreements(around.fixed_image, around.moving_image, [laid])
+    (agreed,) = agreements(around.fixed_image, around.moving_image, [laid]).values
     return right, max(0.0, agreed), seconds
 
 

@@ -133,7 +133,10 @@ def test_a_run_is_chosen_started_and_followed_to_its_verdict(docked, qtbot, prog
     assert job.sections == (section.resolve(),)
     ended(qtbot, dock)
     story = dock.progress.story
-    assert [(line.words, line.percent) for line in story.lines] == [("Looking at the histology", 100), ("Learning", 100)]
+    assert [(line.words, line.percent) for line in story.lines] == [
+        ("Looking at the histology", 100),
+        ("Learning", 100),
+    ]
     assert story.curve.reached == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5]) and set(story.curve.chance) == {0.01}
     assert "r 0.50" in dock.progress.numbers.text() and "chance 0.01" in dock.progress.numbers.text()
     assert dock.progress.notes.text() == "⚠ A corner is blurred."

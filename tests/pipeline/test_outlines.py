@@ -12,9 +12,10 @@ import pytest
 
 from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.elements.alignment import Keypoints, Transform
-from napari_pixelgene.errors import InputError
+from napari_pixelgene.errors import InputError, RegistrationError
 from napari_pixelgene.exporters.alignments import write_explorer_matrix
 from napari_pixelgene.pipeline.aligning import register_keypoints, register_matrix
+from napari_pixelgene.pipeline.drafting import read_file
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.outlines import told_apart
 from napari_pixelgene.pipeline.pairing import Around, looked_into, proposal_for, require_on_images
@@ -25,6 +26,7 @@ from napari_pixelgene.readers.images import read_image
 from napari_pixelgene.simulate.run import SimulatedRun
 from napari_pixelgene.stages.mispairings import Proposal, Reading
 from napari_pixelgene.stages.registration import RegistrationSettings
+from napari_pixelgene.store.captures import read_capture
 from napari_pixelgene.store.section import SectionStore
 
 HER2ST = Path(__file__).parents[2].parent / "shared" / "data" / "her2st"
@@ -71,6 +73,10 @@ def rows_first(k: Keypoints) -> Keypoints:
     return Keypoints(k.moving_xy[:, ::-1], k.fixed_xy[:, ::-1])
 
 
+def in_um(k: Keypoints) -> Keypoints:
+    return Keypoints(k.moving_xy * MPP, k.fixed_xy * MPP)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -78,6 +84,7 @@ def rows_first(k: Keypoints) -> Keypoints:
         (coarse, "if the points of both images are pixels of pyramid level 2 (times 4)"),
         (doubled, "if the points of both images were scaled by 2 once too often, as for pyramid level 1"),
         (rows_first, "if x and y are swapped in both images"),
+        (in_um, "if the points of both images are µm, not pixels"),
     ],
 )
 def test_what_keeps_pairs_exact_is_seen_by_the_tissue(
@@ -90,6 +97,48 @@ def test_what_keeps_pairs_exact_is_seen_by_the_tissue(
     np.testing.assert_allclose(found.keypoints.fixed_xy, good.fixed_xy)
     words, reading = looked_into(wrong(good), around, AUTO)
     assert found.words in words and reading is not None and said in reading.words
+
+
+@pytest.mark.parametrize(
+    ("moving_by", "fixed_by", "said"),
+    [(0.25, 1.0, "'C3' are pixels of pyramid level 2"), (1.0, 0.25, "the H&E are pixels of pyramid level 2")],
+)
+def test_a_coarse_side_is_told_from_one_scaled_too_often(
+    around: Around, good: Keypoints, moving_by: float, fixed_by: float, said: str
+) -> None:
+    """Either makes the pairs fit, and the wrong one lays more of the images on one another."""
+    spoilt = Keypoints(good.moving_xy * moving_by, good.fixed_xy * fixed_by)
+    found = proposal_for(spoilt, around, AUTO)
+    assert found is not None and found.keypoints is not None
+    assert f"if the points of {said} (times 4): tissue of both images then agrees by 0.7" in found.words
+    np.testing.assert_allclose(found.keypoints.moving_xy, good.moving_xy)
+    np.testing.assert_allclose(found.keypoints.fixed_xy, good.fixed_xy)
+
+
+def test_an_image_without_glass_is_not_asked_what_it_cannot_know(around: Around, good: Keypoints) -> None:
+    """Cut out of C3's tissue: no outline, and nuclei of neighbours crowd elsewhere; right pairs stay without a word."""
+    assert around.moving_image is not None
+    inside = good.moving_xy[np.linalg.norm(good.moving_xy - (4300, 4000), axis=1).argsort()[:6]]
+    matrix = geometry.fit("affine", good.moving_xy, good.fixed_xy)
+    cut = replace(around.moving_image, levels=(np.asarray(around.moving_image.levels[0][2900:5100, 3200:5400]),))
+    places = np.clip(inside, (3300, 3000), (5300, 5000)) + np.arange(12).reshape(6, 2) * 7
+    pairs = Keypoints(places - (3200, 2900), geometry.apply_matrix(matrix, places))
+    filled = Around.of(MPP, MPP, cut, around.fixed_image, "part")
+    assert proposal_for(pairs, filled, AUTO) is None
+
+
+def test_a_mirrored_image_and_few_pairs(around: Around, good: Keypoints) -> None:
+    """Really turned over, and said so: four pairs are enough not to be doubted; x and y swapped is found as well."""
+    assert around.moving_image is not None
+    pixels = np.asarray(around.moving_image.levels[0])[:, ::-1]
+    over = Around.of(MPP, MPP, replace(around.moving_image, levels=(pixels,)), around.fixed_image, "C3")
+    there = good.moving_xy * [-1, 1] + [pixels.shape[1], 0]
+    allowed = RegistrationSettings(allow_mirror=True)
+    assert proposal_for(Keypoints(there[:4], good.fixed_xy[:4]), over, allowed) is None
+    assert proposal_for(Keypoints(there, good.fixed_xy), over, allowed) is None
+    found = proposal_for(Keypoints(good.moving_xy[:, ::-1], good.fixed_xy), around, allowed)
+    assert found is not None and found.keypoints is not None
+    np.testing.assert_allclose(found.keypoints.moving_xy, good.moving_xy)
 
 
 def test_good_pairs_are_left_in_peace(around: Around, good: Keypoints) -> None:
@@ -105,7 +154,7 @@ def test_pairs_of_another_slide(around: Around, good: Keypoints) -> None:
     found = proposal_for(stray, around, AUTO)
     assert found is not None and found.keypoints is None and found.clear is None
     heard: list[Event] = []
-    require_on_images(stray, around, found, heard.append)
+    assert require_on_images(stray, around, found, heard.append).endswith("Register dock.")
     (note,) = heard
     assert isinstance(note, Note) and note.level == "warning"
     assert note.text.startswith("The pairs fit one another, but not what the images show. As these pairs lay them,")
@@ -113,14 +162,17 @@ def test_pairs_of_another_slide(around: Around, good: Keypoints) -> None:
 
 
 def test_tissue_decides_among_readings_where_nuclei_cannot(around: Around, good: Keypoints) -> None:
-    seen = around.both()
+    seen = around.seen(AUTO)
     assert seen is not None
     ways = (Reading("one way", swapped(good)), Reading("another", good))
-    told = told_apart(Proposal("several", None, ways), *seen, 15.0)
+    told = told_apart(Proposal("several", None, ways), (), seen)
     assert told.clear == ways[1]
-    assert told.words == "These pairs fit another: tissue of both images then agrees by 0.73 of 1, otherwise by 0.00."
+    assert (
+        told.words
+        == "These pairs fit another: tissue of both images then agrees by 0.73 of 1, otherwise by at most 0.00."
+    )
     alike = Proposal("several", None, (ways[1], Reading("the same", good)))
-    assert told_apart(alike, *seen, 15.0) is alike
+    assert told_apart(alike, (), seen) is alike
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +183,14 @@ def section(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) -
 
 @pytest.fixture(scope="module")
 def true(section: SectionStore, small_run: SimulatedRun) -> Transform:
-    pairs = read_alignment(small_run.keypoints)
+    return register_keypoints(section, pairs_of(small_run)).transform
+
+
+def pairs_of(run: SimulatedRun) -> Keypoints:
+    """The pairs that were clicked."""
+    pairs = read_alignment(run.keypoints)
     assert isinstance(pairs, Keypoints)
-    assert proposal_for(pairs, Around(None, None), AUTO) is None
-    return register_keypoints(section, pairs).transform
+    return pairs
 
 
 def test_the_images_show_which_way_a_matrix_goes(section: SectionStore, true: Transform, tmp_path: Path) -> None:
@@ -166,3 +222,20 @@ def test_a_matrix_that_leads_nowhere_is_pointed_out(section: SectionStore, true:
     register_matrix(section, tmp_path / "m.csv", on_event=heard.append)
     notes = [event for event in heard if isinstance(event, Note) and event.level == "warning"]
     assert len(notes) == 1 and "agrees no better than by chance" in notes[0].text
+
+
+def test_a_matrix_that_ends_elsewhere_or_mirrors_is_told(
+    section: SectionStore, true: Transform, small_run: SimulatedRun, tmp_path: Path
+) -> None:
+    """Pixel2Gene's stage_to_morph is no way to the H&E; what is stored stays."""
+    np.savetxt(tmp_path / "m.csv", np.diag([4.7, 4.7, 1.0]), delimiter=",")
+    before = register_keypoints(section, pairs_of(small_run)).transform
+    with pytest.raises(RegistrationError, match=r"leads from stage_um to morphology_px, not to the H&E.*stage_to_he"):
+        register_matrix(section, tmp_path / "m.csv", direction="stage_to_morphology")
+    kept = read_capture(section, "run").to_he
+    assert kept is not None and kept.name == before.name
+    over = replace(true, matrix=true.matrix @ np.diag([-1.0, 1.0, 1.0]))
+    write_explorer_matrix(tmp_path / "over.csv", over)
+    heard: list[Event] = []
+    read_file(section, "run", tmp_path / "over.csv", "he_to_morphology", heard.append)
+    assert any(isinstance(event, Note) and "turns one image over" in event.text for event in heard)

@@ -9,7 +9,8 @@ mirrored, and just as exactly: residuals never tell which it is. Where the image
 nothing, a reading that turns nothing is simpler than one that mirrors and turns by a right angle.
 
 Sides exchanged, x and y exchanged in both and both scaled alike leave pairs of two images of one scale as exact as they
-were: `alternatives` gives those readings, and only what the images show can tell.
+were, and a scale of one side is mended on either: `alternatives` gives all such readings, and only what the images show
+can tell.
 """
 
 from __future__ import annotations
@@ -27,7 +28,18 @@ from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.arithmetic.geometry import Matrix, Points
 
 Fault = Literal[
-    "sides", "source_xy", "target_xy", "both_xy", "source_scale", "target_scale", "both_scale", "reversed", "order"
+    "sides",
+    "source_xy",
+    "target_xy",
+    "both_xy",
+    "source_scale",
+    "target_scale",
+    "both_scale",
+    "source_um",
+    "target_um",
+    "both_um",
+    "reversed",
+    "order",
 ]
 Rows = npt.NDArray[np.integer[Any]]
 
@@ -121,10 +133,11 @@ def explain(source: Side, target: Side, threshold: float, *, allow_mirror: bool 
 
 
 def alternatives(source: Side, target: Side, threshold: float, *, allow_mirror: bool = False) -> list[Mispairing]:
-    """Readings under which the pairs fit one another as they do as they stand; none without the images' sizes."""
+    """All readings of whole sides under which the pairs fit one another, not narrowed down; none without the images'
+    sizes."""
     if len(source.xy) < 2 or source.span is None or target.span is None:
         return []
-    rows, found = np.arange(len(source.xy)), []
+    rows, found = np.arange(len(source.xy)), list(_whole_tried(source, target, threshold, allow_mirror))
     for fault, left, right, factor in _alike(source, target):
         matrix = _sound(left, right, threshold * max(factor, 1.0), allow_mirror)
         if matrix is not None:
@@ -133,12 +146,15 @@ def alternatives(source: Side, target: Side, threshold: float, *, allow_mirror: 
 
 
 def _alike(source: Side, target: Side) -> Iterator[tuple[Fault, Side, Side, float]]:
-    """What changes both sides alike, or exchanges them."""
-    yield "sides", replace(source, xy=target.xy), replace(target, xy=source.xy), 1.0
-    yield "both_xy", source.turned(), target.turned(), 1.0
+    """What changes the unit of both sides, or says that a side is in µm."""
     for level in (*range(-_MOST_TOO_OFTEN, 0), *range(1, _MOST_LEVELS + 1)):
         factor = 2.0**level
         yield "both_scale", replace(source, xy=source.xy * factor), replace(target, xy=target.xy * factor), factor
+    in_um = [replace(side, xy=side.xy / (side.size or 1.0)) for side in (source, target)]
+    factors = [1 / (side.size or 1.0) for side in (source, target)]
+    yield "both_um", in_um[0], in_um[1], max(factors)
+    yield "source_um", in_um[0], target, factors[0]
+    yield "target_um", source, in_um[1], factors[1]
 
 
 def _may_be(one: Mispairing, mirrored: Matrix | None, source: Side, target: Side) -> bool:

@@ -234,6 +234,7 @@ def summary(found: Registration) -> dict[str, Any]:
         "loo_rmse_um": chosen.loo_rmse_um if chosen else None,
         "left_out": [] if inlier is None else [i + 1 for i, trusted in enumerate(inlier.tolist()) if not trusted],
         "cautions": list(found.cautions),
+        "doubt": found.doubt,
     }
 
 
@@ -242,7 +243,8 @@ def told(found: Registration) -> str:
     values = summary(found)
     fit_um, loo_um = values["fit_rmse_um"], values["loo_rmse_um"]
     held_out = f"left out one at a time {loo_um:.2f} µm" if isfinite(loo_um) else "too few to leave one out"
+    doubted = "It is kept as it stands, although the images speak against it: see the warning. " if found.doubt else ""
     return (
-        f"The {found.transform.kind} leaves the pairs {fit_um:.2f} µm off (root mean square; {held_out}). Recommended "
-        f"is {found.recommendation}"
+        f"{doubted}The {found.transform.kind} leaves the pairs {fit_um:.2f} µm off (root mean square; {held_out}). "
+        f"Recommended is {found.recommendation}"
     )

@@ -182,7 +182,8 @@ class Registration:
 
     `transform` maps the moving frame to the fixed frame of the keypoints. `recommended` is what the
     held-out error supports, whether or not it was asked for; `recommendation` says why in one sentence.
-    `cautions` name pairs that were left out or look wrong, and fits that nothing checks.
+    `cautions` name pairs that were left out or look wrong, and fits that nothing checks; `doubt` is what the images
+    say against it, where somebody asked them.
     """
 
     transform: Transform
@@ -190,3 +191,4 @@ class Registration:
     recommended: TransformKind
     recommendation: str
     cautions: tuple[str, ...] = ()
+    doubt: str = ""

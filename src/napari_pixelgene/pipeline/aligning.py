@@ -91,9 +91,9 @@ def _registered(
         registration = register(meant, settings, around.fixed_mpp, around.moving_mpp, on_event)
     except RegistrationError as error:
         raise explained(error, proposal) from None
-    require_on_images(meant, around, proposal, on_event)
+    doubt = require_on_images(meant, around, proposal, on_event)
     require_whole(registration.transform, around, "Add pairs towards the edges, or choose --kind affine.")
-    return meant, registration
+    return meant, replace(registration, doubt=doubt)
 
 
 def register_matrix(
@@ -104,12 +104,13 @@ def register_matrix(
     on_event: OnEvent = silent,
 ) -> Transform:
     """Take a matrix from a file. A bare 3 × 3 is Xenium Explorer's, H&E to morphology, unless `direction` says
-    otherwise; where the images come to lie on one another only the other way round, that is an error."""
+    otherwise; where tissue of both images agrees only the other way round, that is an error."""
     start = time.monotonic()
     found = _require_run(store, capture)
     read = _matrix(store, found, matrix, direction, on_event)
     transform = read.inverse() if read.source == "he_px" else read
     with _named(matrix):
+        _require_onto_he(transform)
         _require_reached(found, transform.source, "Give a matrix with --direction stage_to_he.")
         require_whole(transform, surroundings(store, found, transform.source, transform.target), _EXPORT_AGAIN)
     inputs = {found.import_key: found.fingerprint, "matrix": file_hash(matrix)}
@@ -173,6 +174,15 @@ def _require_run(store: SectionStore, capture: str | None) -> StoredCapture:
             f"The capture '{found.name}' of {store.path.name} is in H&E pixels already.", "It needs no registration."
         )
     return found
+
+
+def _require_onto_he(transform: Transform) -> None:
+    if transform.target != "he_px":
+        raise RegistrationError(
+            f"The matrix leads from {transform.source} to {transform.target}, not to the H&E.",
+            "Give the one that does, and say which way it leads: --direction he_to_morphology, morphology_to_he or "
+            "stage_to_he.",
+        )
 
 
 def _require_reached(capture: StoredCapture, frame: Frame, mend: str) -> None:

@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_pixelgene.elements.alignment import Keypoints, Transform
 from napari_pixelgene.errors import StoreError
 from napari_pixelgene.pipeline.nuclei import nuclear_channel
 from napari_pixelgene.pipeline.outlines import check_direction
 from napari_pixelgene.pipeline.slide import is_on_slide, open_morphology, open_slide, require_capture
-from napari_pixelgene.progress import OnEvent, silent
+from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.alignments import Direction, read_alignment, read_alignment_json
 from napari_pixelgene.stages.registration import STAGE, RegistrationSettings
 from napari_pixelgene.store import provenance
@@ -91,6 +93,8 @@ def read_file(
         return read_alignment_json(path)
     if isinstance(read, Keypoints):
         return read, None
+    if np.linalg.det(read.matrix[:2, :2]) < 0:
+        on_event(Note(f"The matrix in {path.name} turns one image over: right only if they are mirrored.", "warning"))
     images = _images(store, found)
     if images is not None:
         check_direction(path.name, read, direction is not None, images, on_event)

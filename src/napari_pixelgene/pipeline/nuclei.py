@@ -40,7 +40,7 @@ def by_nuclei(
     order = np.argsort([-seen for seen, _ in agreed], kind="stable")
     best = proposal.readings[order[0]]
     seen, places = agreed[order[0]]
-    others = [agreed[i][0] for i in order[1:] if not _same_place(best, proposal.readings[i], mpp, threshold_um)]
+    others = [agreed[i][0] for i in order[1:] if not is_same_place(best, proposal.readings[i], mpp, threshold_um)]
     if seen < max(_FEWEST, _LEAST_SHARE * places) or any(seen < _FEWER * other for other in others):
         return proposal
     return proposal.decided(best, f"nuclei of both images then agree at {seen} of {places} places")
@@ -58,7 +58,7 @@ def _agreement(
     return int(found.clear.sum()), len(places)
 
 
-def laid_by(reading: Reading, mpp: tuple[float, float], threshold_um: float) -> Transform:
+def laid_by(reading: Reading, mpp: tuple[float, float], threshold_um: float, mirror: bool = False) -> Transform:
     """The affine of a reading's pairs, from pixels to pixels; of few pairs the similarity."""
     pairs = reading.keypoints
     source, target = (
@@ -67,12 +67,12 @@ def laid_by(reading: Reading, mpp: tuple[float, float], threshold_um: float) -> 
     kind: geometry.Kind = (
         "affine" if len(source) >= 5 and not geometry.is_degenerate("affine", source) else "similarity"
     )
-    matrix, _ = geometry.robust_fit(kind, source, target, threshold_um, allow_mirror=reading.is_mirror)
+    matrix, _ = geometry.robust_fit(kind, source, target, threshold_um, allow_mirror=mirror or reading.is_mirror)
     back = np.diag([1 / mpp[1], 1 / mpp[1], 1.0]) @ matrix @ np.diag([mpp[0], mpp[0], 1.0])
     return Transform(back, pairs.moving_frame, pairs.fixed_frame)
 
 
-def _same_place(one: Reading, other: Reading, mpp: tuple[float, float], threshold_um: float) -> bool:
+def is_same_place(one: Reading, other: Reading, mpp: tuple[float, float], threshold_um: float) -> bool:
     """Whether two readings lay the images on one another alike: then it does not matter which is true."""
     xy = one.keypoints.moving_xy[one.keypoints.enabled]
     landed = [laid_by(reading, mpp, threshold_um).apply(xy) * mpp[1] for reading in (one, other)]

@@ -6,18 +6,18 @@ nucleus, but their tissue, will do. Two placements are far from one another here
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.errors import InputError, RegistrationError
-from napari_pixelgene.pipeline.nuclei import laid_by
+from napari_pixelgene.pipeline.nuclei import is_same_place, laid_by
 from napari_pixelgene.progress import Note, OnEvent, silent
 from napari_pixelgene.readers.alignments import OPPOSITE
 from napari_pixelgene.stages.mispairings import Proposal, Reading
-from napari_pixelgene.stages.rough_alignment import agreements
+from napari_pixelgene.stages.rough_alignment import Agreements, agreements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,13 +35,26 @@ _STRANGE = "The pairs fit one another, but not what the images show."
 _LOOK = "Look at the overlay in the Register dock."
 
 
-def by_outlines(
-    pairs: Keypoints,
-    others: Sequence[Reading],
-    images: tuple[Image, Image],
-    mpp: tuple[float, float],
-    threshold_um: float,
-) -> Proposal | None:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Two images (moving, fixed), µm per level-0 pixel of either, and how pairs between them are fitted."""
+
+    images: tuple[Image, Image]
+    mpp: tuple[float, float]
+    threshold_um: float
+    mirror: bool = False
+
+    def agreements(self, readings: Sequence[Reading]) -> Agreements | None:
+        """Of the tissue under each reading; None where an image is the same all over."""
+        moving, fixed = (replace(image, mpp=size) for image, size in zip(self.images, self.mpp, strict=True))
+        laid = [laid_by(reading, self.mpp, self.threshold_um, self.mirror).matrix for reading in readings]
+        try:
+            return agreements(fixed, moving, laid)
+        except RegistrationError:
+            return None
+
+
+def by_outlines(pairs: Keypoints, others: Sequence[Reading], seen: Seen) -> Proposal | None:
     """The one of the `others` that lays tissue of (moving, fixed) on one another clearly better than the pairs do as
     they stand. Without one: None, or that it is no better than chance as they stand. Few pairs, or pairs on one spot,
     are none to judge by."""
@@ -51,32 +64,39 @@ def by_outlines(
     ):
         return None
     readings = [Reading("as they stand", pairs), *others]
-    agreed = _agreements(readings, images, mpp, threshold_um)
-    if agreed is None:
+    found = seen.agreements(readings)
+    if found is None:
         return None
+    agreed = found.values
     best = int(np.argmax(agreed))
     if best and agreed[best] >= _AGREE and agreed[0] < _NO_BETTER * agreed[best]:
-        words = f"tissue of both images then agrees by {agreed[best]:.2f} of 1, as they stand by {_chance(agreed[0])}"
-        found = Proposal("", None, tuple(others)).decided(readings[best], words)
-        return replace(found, why=_STRANGE)
-    if max(agreed) < _CHANCE:
+        words = f"tissue of both images then agrees by {agreed[best]:.2f} of 1, as they stand by {_shown(agreed[0])}"
+        meant = Proposal("", None, tuple(others)).decided(readings[best], words)
+        return replace(meant, why=_STRANGE)
+    if found.has_outline and max(agreed) < _CHANCE:
         words = f"As these pairs lay them, tissue of both images agrees no better than by chance. {_LOOK}"
         return Proposal(words, None, why=_STRANGE)
     return None
 
 
-def told_apart(
-    proposal: Proposal, images: tuple[Image, Image], mpp: tuple[float, float], threshold_um: float
-) -> Proposal:
-    """The one reading of several that lays tissue on tissue clearly better than the others do; else as it was."""
-    agreed = _agreements(proposal.readings, images, mpp, threshold_um)
-    if agreed is None:
+def told_apart(proposal: Proposal, others: Sequence[Reading], seen: Seen) -> Proposal:
+    """Of the readings of a proposal and the `others` the one that lays tissue on tissue clearly better than any that
+    lays it elsewhere; else the proposal as it was."""
+    readings = [*proposal.readings, *others]
+    found = seen.agreements(readings) if len(readings) > 1 else None
+    if found is None:
         return proposal
-    best, next_best = np.argsort(agreed)[::-1][:2]
-    if agreed[best] < _AGREE or agreed[next_best] >= _NO_BETTER * agreed[best]:
+    best = int(np.argmax(found.values))
+    elsewhere = [
+        value
+        for value, reading in zip(found.values, readings, strict=True)
+        if not is_same_place(readings[best], reading, seen.mpp, seen.threshold_um)
+    ]
+    most, rest = found.values[best], max(elsewhere, default=0.0)
+    if not elsewhere or most < _AGREE or rest >= _NO_BETTER * most:
         return proposal
-    words = f"tissue of both images then agrees by {agreed[best]:.2f} of 1, otherwise by {_chance(agreed[next_best])}"
-    return proposal.decided(proposal.readings[best], words)
+    words = f"tissue of both images then agrees by {most:.2f} of 1, otherwise by at most {_shown(rest)}"
+    return proposal.decided(readings[best], words)
 
 
 def check_direction(
@@ -92,18 +112,19 @@ def check_direction(
     as_read = transform if transform.target == "he_px" else transform.inverse()
     ways = [_affine(each, images[0]) for each in (as_read.matrix, np.linalg.inv(as_read.matrix))]
     try:
-        here, there = agreements(images[1], images[0], ways)
+        found = agreements(images[1], images[0], ways)
     except RegistrationError:
         return  # an image that is the same all over tells nothing
+    here, there = found.values
     if there >= _AGREE and here < _NO_BETTER * there:
         words = (
-            f"Read as {transform.name}, the matrix in {name} makes tissue of both images agree by {_chance(here)} "
+            f"Read as {transform.name}, the matrix in {name} makes tissue of both images agree by {_shown(here)} "
             f"of 1; as {opposite} by {there:.2f}."
         )
         if not is_told:
             raise InputError(words, f"Say which it is: --direction {opposite}, or --direction {transform.name}.")
         on_event(Note(f"{words} Check the direction.", "warning", "alignment"))
-    elif here < _CHANCE:
+    elif found.has_outline and here < _CHANCE:
         words = f"As the matrix in {name} lays them, tissue of both images agrees no better than by chance. {_LOOK}"
         on_event(Note(words, "warning", "alignment"))
 
@@ -111,21 +132,10 @@ def check_direction(
 def agree_as_laid(fixed: Image, moving: Image, laid: Transform) -> float | None:
     """How well tissue of two images agrees under a transform between their level-0 pixels; None where it does not."""
     try:
-        (agreed,) = agreements(fixed, moving, [_affine(laid.matrix, moving)])
+        (agreed,) = agreements(fixed, moving, [_affine(laid.matrix, moving)]).values
     except RegistrationError:
         return None
     return agreed if agreed >= _AGREE else None
-
-
-def _agreements(
-    readings: Sequence[Reading], images: tuple[Image, Image], mpp: tuple[float, float], threshold_um: float
-) -> tuple[float, ...] | None:
-    """Of each reading; None where an image is the same all over."""
-    moving, fixed = (replace(image, mpp=size) for image, size in zip(images, mpp, strict=True))
-    try:
-        return agreements(fixed, moving, [laid_by(reading, mpp, threshold_um).matrix for reading in readings])
-    except RegistrationError:
-        return None
 
 
 def _affine(matrix: FloatArray, image: Image) -> FloatArray:
@@ -136,6 +146,6 @@ def _affine(matrix: FloatArray, image: Image) -> FloatArray:
     return geometry.fit("affine", grid, geometry.apply_matrix(matrix, grid))
 
 
-def _chance(agreed: float) -> str:
+def _shown(agreed: float) -> str:
     """An agreement, which is none where it is negative."""
     return f"{max(agreed, 0.0):.2f}"

@@ -10,7 +10,7 @@ import numpy as np
 from napari_pixelgene.arithmetic import geometry
 from napari_pixelgene.errors import PixelGeneError, RegistrationError
 from napari_pixelgene.pipeline.nuclei import by_nuclei, nuclear_channel
-from napari_pixelgene.pipeline.outlines import by_outlines, told_apart
+from napari_pixelgene.pipeline.outlines import Seen, by_outlines, told_apart
 from napari_pixelgene.pipeline.slide import open_morphology, open_slide
 from napari_pixelgene.progress import Note, OnEvent
 from napari_pixelgene.stages.mispairings import Proposal, Reading, Shape, Surroundings, otherwise, outside, proposed
@@ -55,11 +55,12 @@ class Around(Surroundings):
         known = self.moving_mpp, self.fixed_mpp, self.moving_shape, self.fixed_shape
         return Surroundings(*known, self.moving_name)
 
-    def both(self) -> tuple[tuple[Image, Image], tuple[float, float]] | None:
-        """The images and their µm a pixel, moving first; None where one is missing."""
+    def seen(self, settings: RegistrationSettings) -> Seen | None:
+        """The images and their µm a pixel; None where one is missing."""
         if self.moving_image is None or self.fixed_image is None or self.moving_mpp is None or self.fixed_mpp is None:
             return None
-        return (self.moving_image, self.fixed_image), (self.moving_mpp, self.fixed_mpp)
+        images, mpp = (self.moving_image, self.fixed_image), (self.moving_mpp, self.fixed_mpp)
+        return Seen(images, mpp, settings.threshold_um, settings.allow_mirror)
 
 
 def surroundings(
@@ -87,17 +88,19 @@ def as_meant(pairs: Keypoints, proposal: Proposal | None, mend: bool, on_event: 
 
 
 def proposal_for(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> Proposal | None:
-    """How pairs that make no sense are probably meant. Where several ways fit, nuclei of both images are asked, then
-    their tissue; where the pairs are sound by themselves, tissue is asked whether they are so as they stand."""
+    """How pairs that make no sense are probably meant. Where several ways fit, nuclei of both images are asked. Where
+    that says nothing, and where the pairs are sound by themselves, tissue of both is asked, of all ways there are."""
     threshold_um, mirror = settings.threshold_um, settings.allow_mirror
     found = proposed(pairs, around, threshold_um, mirror)
-    seen = around.both() if isinstance(around, Around) else None
-    if seen is None or (found is not None and len(found.readings) < 2):
+    seen = around.seen(settings) if isinstance(around, Around) else None
+    if seen is None:
         return found
-    if found is None:
-        return by_outlines(pairs, otherwise(pairs, around, threshold_um, mirror), *seen, threshold_um)
-    told = by_nuclei(found, *seen, threshold_um)
-    return told_apart(told, *seen, threshold_um) if len(told.readings) > 1 else told
+    if found is not None and len(found.readings) > 1:
+        by = by_nuclei(found, seen.images, seen.mpp, threshold_um)
+        if len(by.readings) == 1:
+            return by
+    others = otherwise(pairs, around, threshold_um, mirror)
+    return by_outlines(pairs, others, seen) if found is None else told_apart(found, others, seen)
 
 
 def looked_into(pairs: Keypoints, around: Surroundings, settings: RegistrationSettings) -> tuple[str, Reading | None]:
@@ -118,17 +121,18 @@ def explained(error: RegistrationError, proposal: Proposal | None) -> Registrati
     return type(error)(error.problem, f"{proposal.words} {take} Otherwise: {error.mend}")
 
 
-def require_on_images(pairs: Keypoints, around: Surroundings, proposal: Proposal | None, on_event: OnEvent) -> None:
-    """Pairs that fit one another and yet not their images are an error; those at a scale of their own are told."""
+def require_on_images(pairs: Keypoints, around: Surroundings, proposal: Proposal | None, on_event: OnEvent) -> str:
+    """Pairs outside their images are an error; what else the images say against them is told, and given back."""
     off = outside(pairs, around)
     if off:
         raise explained(RegistrationError(off, _CHECK), proposal)
     if proposal is None:
-        return
+        return ""
     words = f"{proposal.why} {proposal.words}"
     if proposal.readings:
         words += f" If so, {_IF_SO if proposal.keypoints is not None else _ELSE}."
     on_event(Note(words, "warning", STAGE))
+    return words
 
 
 def require_whole(transform: Transform, around: Surroundings, mend: str) -> None:

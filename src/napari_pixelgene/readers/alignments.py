@@ -165,7 +165,7 @@ def _assumption(name: str, transform: Transform) -> str:
     )
     m = transform.matrix
     if np.count_nonzero(m - np.diag(np.diag(m))) == 0:
-        words += " It is a pure scale, as Pixel2Gene's stage_to_morph (direction stage_to_morphology) would be."
+        words += " It is a pure scale, as Pixel2Gene's stage_to_morph is, which leads to the run's own image only."
     return words
 
 
@@ -294,8 +294,11 @@ def _numbers(name: str, table: _Table, width: int, columns: list[int]) -> FloatA
             value = _number(cells[column])
             if value is None or not np.isfinite(value):
                 label = table.header[column] if table.header else str(column + 1)
+                comma = "," in cells[column]
                 raise InputError(
-                    f"{name}, line {line}, column {label}: '{cells[column]}' is not a finite number.", "Mend that cell."
+                    f"{name}, line {line}, column {label}: "
+                    + (f"'{cells[column]}' is not a finite number." if cells[column] else "the cell is empty."),
+                    "Write decimals with a point." if comma else "Mend that cell.",
                 )
             out[r, c] = value
     return out

@@ -11,12 +11,14 @@ import numpy as np
 from napari_pixelgene.arithmetic import mispairings
 from napari_pixelgene.arithmetic.mispairings import Mispairing, Side
 from napari_pixelgene.elements.alignment import Frame, Keypoints
-from napari_pixelgene.elements.arrays import IntArray
+from napari_pixelgene.elements.arrays import FloatArray, IntArray
 
 Shape = tuple[int, int]
 
 # Points outside their image, of all, from which on the pairs are another image's.
 _MOST = 2 / 3
+_ODD = "The pairs fit at a scale, turn or mirror their images do not have."
+_UNORDERED = "The pairs do not all fit one another."
 _MIRRORED = "if one image is mirrored"
 _TURNED_TOO = "a mirrored image that is turned by a right angle as well would explain them too"
 _CALLED: dict[Frame, str] = {
@@ -51,7 +53,7 @@ class Proposal:
     words: str
     keypoints: Keypoints | None
     readings: tuple[Reading, ...] = ()
-    why: str = "The pairs fit at a scale, turn or mirror their images do not have."
+    why: str = _ODD
 
     def decided(self, reading: Reading, why: str) -> Proposal:
         """One of the readings alone, for a reason in words."""
@@ -119,13 +121,14 @@ def proposed(
         return Proposal(f"These pairs fit in several ways: {ways}.", None, tuple(readings))
     some = f"{len(found[0].rows)} of {len(rows)}" if len(found[0].rows) < len(rows) else "These"
     but = f" ({_TURNED_TOO})" if found[0].rival else ""
-    return Proposal(f"{some} pairs fit {readings[0].words}{but}.", readings[0].keypoints, tuple(readings))
+    why = _UNORDERED if found[0].fault in ("reversed", "order") else _ODD
+    return Proposal(f"{some} pairs fit {readings[0].words}{but}.", readings[0].keypoints, tuple(readings), why)
 
 
 def otherwise(
     keypoints: Keypoints, around: Surroundings, threshold_um: float = 15.0, allow_mirror: bool = False
 ) -> tuple[Reading, ...]:
-    """How the pairs could be meant as well as they stand, without fitting one another any worse: for pixels to tell."""
+    """All ways the pairs could be meant so that they fit one another: for pixels to tell."""
     rows = np.flatnonzero(keypoints.enabled)
     found = mispairings.alternatives(*around.sides(keypoints, rows), threshold_um, allow_mirror=allow_mirror)
     names = around.names(keypoints)
@@ -153,6 +156,9 @@ def _span(shape: Shape | None) -> tuple[float, float] | None:
 
 def _if(found: Mispairing, names: tuple[str, str]) -> str:
     moving, fixed = names
+    if found.fault in ("both_um", "source_um", "target_um"):
+        side = {"both_um": "both images", "source_um": moving, "target_um": fixed}[found.fault]
+        return f"if the points of {side} are µm, not pixels"
     if found.fault == "both_scale":
         return _level_of("the points of both images", found.factor)
     if found.fault in ("source_scale", "target_scale"):
@@ -193,4 +199,12 @@ def _applied(keypoints: Keypoints, found: Mispairing, rows: IntArray) -> Keypoin
         fixed = fixed[:, ::-1]
     moving = moving * (found.factor if found.fault in ("source_scale", "both_scale") else 1.0)
     fixed = fixed * (found.factor if found.fault in ("target_scale", "both_scale") else 1.0)
+    if found.fault in ("both_um", "source_um", "target_um"):  # a factor of its own on either side
+        moving, fixed = _in_pixels(keypoints, found, rows)
     return Keypoints(moving, fixed, keypoints.moving_frame, keypoints.fixed_frame, keypoints.enabled)
+
+
+def _in_pixels(keypoints: Keypoints, found: Mispairing, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+    """All points of both sides, of which those in `rows` are known in pixels."""
+    sides = ((keypoints.moving_xy, found.source), (keypoints.fixed_xy, found.target))
+    return tuple(xy * (np.linalg.norm(known) / np.linalg.norm(xy[rows])) for xy, known in sides)  # type: ignore[return-value]

@@ -126,7 +126,7 @@ class _Case:
         if not self.settings.allow_mirror and self._is_mirrored():
             raise MirrorError(
                 "The images are mirrored against one another: the keypoints fit only with one image turned over.",
-                "Flip one image, or pass --allow-mirror; with few pairs, check that no two were swapped.",
+                "If they really are, pass --allow-mirror; with few pairs, check that no two were swapped.",
             )
 
     def _check_repeats(self) -> None:

@@ -48,6 +48,8 @@ _NOTHING, _WEAK = 0.27, 0.45
 _NEARLY = 0.92
 # A low agreement is trusted where the next best is far below: unrelated slides have theirs at 0.9 or more.
 _FAR = 0.75
+# Less glass than this beside the tissue, and an image has no outline worth the name.
+_LEAST_GLASS = 0.15
 # Steps between scales that are tried where a pixel size is unknown, and how far they reach either way.
 _SCALE_STEP, _SCALE_REACH = 1.14, 1.5
 
@@ -97,7 +99,8 @@ def compare_outlines(
 
     `matrix` (3, 3) is affine, level-0 pixels of `moving` to `fixed`; both images need their pixel sizes. The best
     placement nearby moves the places (n, 2, µm of `fixed`) by the shift that is told; the best of all is sought as by
-    `align_roughly`. Some seconds. Raises RegistrationError where an image is the same all over.
+    `align_roughly`. Some seconds. Raises RegistrationError where an image is the same all over, and where no placement
+    is better than chance: tissue that fills an image has no outline to go by.
     """
     pixel_um = _work_pixel(fixed, moving)
     still, turning = (_picture(image, pixel_um, 0.0, on_event) for image in (fixed, moving))
@@ -107,15 +110,28 @@ def compare_outlines(
     near = rough.refined(still, turning, rough.Placement(laid, agreement))
     found = rough.place(still, turning, (1.0,), lambda done, total: on_event(Progress(STAGE, done, total)))
     best = max([near, *found[:1]], key=lambda placement: placement.score)
+    if best.score < _NOTHING:
+        raise RegistrationError(
+            f"Outlines of {_name(moving)} and of {_name(fixed)} agree nowhere better than by chance.",
+            "Judge by nuclei or by pairs.",
+        )
     away = near.score < _NEARLY * best.score
-    moved = _moved_um(near.matrix @ np.linalg.inv(laid), place_um, pixel_um)
-    return Outlines(agreement, best.score, moved, described(best.matrix) if away else "")
+    back = np.linalg.inv(laid)
+    moved, there = (_moved_um(one.matrix @ back, place_um, pixel_um) for one in (near, best))
+    return Outlines(agreement, best.score, moved, _from_here(best.matrix @ back, there) if away else "")
 
 
-def agreements(
-    fixed: Image, moving: Image, matrices: Sequence[FloatArray], on_event: OnEvent = silent
-) -> tuple[float, ...]:
-    """How well tissue outlines and the crowding of nuclei agree under each of several placements: 1 alike, 0 by chance.
+@dataclass(frozen=True, slots=True)
+class Agreements:
+    """How well tissue agrees under each of several placements: 1 alike, 0 or less by chance. `has_outline`: whether the
+    moving image shows glass beside its tissue; without, little agreement says little."""
+
+    values: tuple[float, ...]
+    has_outline: bool
+
+
+def agreements(fixed: Image, moving: Image, matrices: Sequence[FloatArray], on_event: OnEvent = silent) -> Agreements:
+    """How well tissue outlines and the crowding of nuclei agree under each of several placements.
 
     Matrices as in `compare_outlines`; unlike there, nothing better is sought, and pixels are read once for all. Raises
     RegistrationError where an image is the same all over.
@@ -123,7 +139,20 @@ def agreements(
     pixel_um = _work_pixel(fixed, moving)
     still, turning = (_picture(image, pixel_um, 0.0, on_event) for image in (fixed, moving))
     by = pixel_um / fixed.require_mpp(), pixel_um / moving.require_mpp()
-    return tuple(rough.agreement(still, turning, _in_work_pixels(matrix, *by)) for matrix in matrices)
+    values = tuple(rough.agreement(still, turning, _in_work_pixels(matrix, *by)) for matrix in matrices)
+    return Agreements(values, _glass(turning) >= _LEAST_GLASS)
+
+
+def _glass(picture: Picture) -> float:
+    """The share of what is known that is no tissue."""
+    known = picture.weight > 0
+    return float((picture.channels[0][known] < 0.5 * _OUTLINE).mean()) if known.any() else 0.0
+
+
+def _from_here(matrix: FloatArray, moved_um: float) -> str:
+    """A placement as seen from another one, in words."""
+    turn, far = described(matrix), f"moved by {moved_um:,.0f} µm"
+    return far if turn == "unturned" else f"{turn} and {far}"
 
 
 def _in_work_pixels(matrix: FloatArray, to_fixed: float, to_moving: float) -> FloatArray:

@@ -77,6 +77,8 @@ class OptionsBox(QWidget):
 
     def _choose(self, value: FitSettings) -> None:
         for combo, name in ((self.model, value.model), (self.encoder, value.features.encoder)):
+            if combo is self.encoder and combo.findData(name) < 0:
+                combo.addItem(name, name)
             combo.setCurrentIndex(max(0, combo.findData(name)))
 
     def _show_needs(self) -> None:
