@@ -41,6 +41,9 @@ SPOILT: dict[str, Callable[[Keypoints], Keypoints]] = {
     "level 1 in both": scaled(1 / 2),
     "level 2 in both": scaled(1 / 4),
     "scaled twice": scaled(2),
+    "level 2 in the moving one": lambda k: Keypoints(k.moving_xy / 4, k.fixed_xy),
+    "level 2 in the fixed one": lambda k: Keypoints(k.moving_xy, k.fixed_xy / 4),
+    "µm in both": scaled(MPP),
     "x and y swapped in both": lambda k: Keypoints(k.moving_xy[:, ::-1], k.fixed_xy[:, ::-1]),
 }
 

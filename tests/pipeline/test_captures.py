@@ -27,6 +27,7 @@ from napari_pixelgene.pipeline.judging import evaluate, evaluate_run, write_metr
 from napari_pixelgene.pipeline.kept_scores import Evaluation
 from napari_pixelgene.pipeline.learning import FitSettings, Prepared, fit, load_fitted, predict, prepare_fit
 from napari_pixelgene.pipeline.preparing import ensure_features
+from napari_pixelgene.pipeline.slide import require_capture
 from napari_pixelgene.pipeline.training_data import joined_sections, measured_units
 from napari_pixelgene.progress import Event, Note
 from napari_pixelgene.stages.evaluation import EvaluationSettings
@@ -250,3 +251,14 @@ def test_the_reach_counts_the_window_the_halo_and_the_footprint(store: SectionSt
     window = get_encoder("stain_texture").reach_px * 0.5
     assert reach_um("stain_texture", 0.5, Needs(), m) == window + 20 == REACH
     assert reach_um("stain_texture", 0.5, Needs(halo=3), replace(m, footprint=Footprint("point"))) == window + 24
+
+
+def test_a_capture_that_is_not_there_is_named_beside_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SectionStore.create(tmp_path / "a.section.zarr")
+    with pytest.raises(StoreError, match=r"has no capture: nothing was measured"):
+        require_capture(store, "C9")
+    monkeypatch.setattr(SectionStore, "captures", lambda _: ["C2", "C3"])
+    with pytest.raises(StoreError, match=r"a\.section\.zarr has no capture 'C9'\. It has C2, C3\."):
+        require_capture(store, "C9")

@@ -145,5 +145,5 @@ def test_a_file_is_read_and_nothing_is_stored(tmp_path: Path, small_run: Simulat
     assert pairs is None and matrix is not None and matrix.name == "he_to_morphology"
     assert any("bare matrix" in note.text for note in notes if isinstance(note, Note))
     assert read_capture(store, name).to_he is None
-    with pytest.raises(StoreError, match="no finished"):
+    with pytest.raises(StoreError, match="has no capture"):
         read_file(store, "nothing", small_run.keypoints)

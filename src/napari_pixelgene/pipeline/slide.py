@@ -60,6 +60,8 @@ def require_capture(store: SectionStore, name: str | None = None) -> StoredCaptu
             f"{store.path.name} has several captures: {', '.join(names)}.",
             "Choose one with --capture.",
         )
+    if name is not None and name not in names:
+        raise StoreError(f"{store.path.name} has no capture '{name}'.", f"It has {', '.join(names)}.")
     return read_capture(store, name or names[0])
 
 
