@@ -21,7 +21,7 @@ from napari_pixelgene.simulate.morphology import Morphology
 from napari_pixelgene.simulate.placement import morphology_to_he
 from napari_pixelgene.simulate.settings import MORPHOLOGY_MPP, SimulationSettings
 from napari_pixelgene.stages import rough_alignment
-from napari_pixelgene.stages.rough_alignment import align_roughly, compare_outlines, described
+from napari_pixelgene.stages.rough_alignment import agreements, align_roughly, compare_outlines, described
 
 HER2ST = Path(__file__).parents[3] / "shared" / "data" / "her2st"
 HE_BY, DAPI_BY = 16, 32
@@ -206,3 +206,17 @@ def test_outlines_tell_how_far_a_placement_lies_off_and_where_it_would_lie(
     over = compare_outlines(he, moving, true @ flip, places)
     back = described(true @ flip @ np.linalg.inv(true))  # from where it lies now
     assert over.elsewhere.startswith(f"{back} and moved by ") and over.best == pytest.approx(right.best, abs=0.02)
+
+
+def test_a_large_image_without_coarse_levels_is_not_read_for_a_moments_look() -> None:
+    """Not a pixel is touched: the array would say so."""
+
+    class Untouched:
+        shape, dtype, ndim = (12_000, 9_000, 3), np.dtype(np.uint8), 3
+
+        def __getitem__(self, key: object) -> np.ndarray:
+            raise AssertionError("it was read")
+
+    large, small = Image((Untouched(),), 0.5, None, "large"), Image((np.zeros((600, 700, 3), np.uint8),), 0.5, None, "")
+    with pytest.raises(RegistrationError, match="large has no coarse level to compare tissue on"):
+        agreements(small, large, [np.eye(3)])

@@ -40,6 +40,8 @@ _NUMBERS = (
     ("pairs leave open (µm)", "doubt_median_um", 1),
     ("outlines apart (µm)", "outline_shift_um", 0),
 )
+# Of the pairs alone, where nuclei were not heard.
+_ERRORS = ("median_error_um", "ninth_decile_error_um")
 # Of nuclei that were compared nowhere.
 _OF_NUCLEI = ("places_seen", "places_unlike", "places_unknown")
 
@@ -105,8 +107,9 @@ def _crops(content: RegistrationContent) -> str:
 
 def _numbers(verdict: Verdict) -> str:
     values, hidden = verdict.numbers, () if verdict.map.compared.any() else _OF_NUCLEI
+    by_pairs = verdict.basis in ("pairs", "outlines")
     rows = [
-        (words, number(values.get(name), digits))
+        (f"by the pairs: {words}" if by_pairs and name in _ERRORS else words, number(values.get(name), digits))
         for words, name, digits in _NUMBERS
         if values.get(name) is not None and name not in hidden
     ]

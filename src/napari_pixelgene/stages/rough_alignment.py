@@ -48,6 +48,8 @@ _NOTHING, _WEAK = 0.27, 0.45
 _NEARLY = 0.92
 # A low agreement is trusted where the next best is far below: unrelated slides have theirs at 0.9 or more.
 _FAR = 0.75
+# Pixels that are read in a second or two.
+_MOMENT_PX = 100_000_000
 # Less glass than this beside the tissue, and an image has no outline worth the name.
 _LEAST_GLASS = 0.15
 # Steps between scales that are tried where a pixel size is unknown, and how far they reach either way.
@@ -133,14 +135,24 @@ class Agreements:
 def agreements(fixed: Image, moving: Image, matrices: Sequence[FloatArray], on_event: OnEvent = silent) -> Agreements:
     """How well tissue outlines and the crowding of nuclei agree under each of several placements.
 
-    Matrices as in `compare_outlines`; unlike there, nothing better is sought, and pixels are read once for all. Raises
-    RegistrationError where an image is the same all over.
+    Matrices as in `compare_outlines`; unlike there, nothing better is sought, and pixels are read once for all. Made
+    for a moment's work: raises RegistrationError where an image is large and has no coarse level to read instead, and
+    where one is the same all over.
     """
     pixel_um = _work_pixel(fixed, moving)
+    for image in (fixed, moving):
+        _require_coarse(image)
     still, turning = (_picture(image, pixel_um, 0.0, on_event) for image in (fixed, moving))
     by = pixel_um / fixed.require_mpp(), pixel_um / moving.require_mpp()
     values = tuple(rough.agreement(still, turning, _in_work_pixels(matrix, *by)) for matrix in matrices)
     return Agreements(values, _glass(turning) >= _LEAST_GLASS)
+
+
+def _require_coarse(image: Image) -> None:
+    """A level that is fine enough and read in a moment."""
+    read = min((level.shape[:2] for level in image.levels if max(level.shape[:2]) >= _SIDE_PX), default=(0, 0))
+    if read[0] * read[1] > _MOMENT_PX:
+        raise RegistrationError(f"{_name(image)} has no coarse level to compare tissue on.", "Judge by the overlay.")
 
 
 def _glass(picture: Picture) -> float:
