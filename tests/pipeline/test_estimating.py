@@ -106,6 +106,16 @@ def test_more_epochs_members_genes_and_scores_cost_more(measured: SectionStore) 
     assert seconds(max_units=100) < 0.3 * plain
 
 
+@pytest.mark.parametrize(("model", "is_told"), [("pixel2gene", False), ("histex", True), ("histosge", True)])
+def test_a_model_that_looks_around_squares_is_said_to_take_longer(
+    measured: SectionStore, model: str, is_told: bool
+) -> None:
+    """What was measured are networks on single squares."""
+    found = estimate([measured], FitSettings(model=model, genes="all"), [measured])
+    assert any(f"'{model}' looks around every square" in note.text for note in found.notes) is is_told
+    assert str(found).startswith("At least ") is is_told is found.is_least
+
+
 def test_maps_grow_with_the_slide_and_the_genes(blank: SectionStore) -> None:
     small, more = of_maps(blank, 100), of_maps(blank, 300)
     assert more.disk_bytes - small.disk_bytes == pytest.approx(0.6 * 1.5e6 * 200 * 2, rel=0.02)

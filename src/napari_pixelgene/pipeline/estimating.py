@@ -58,13 +58,15 @@ _NETWORKS = 2  # the snapshots of composition and total
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run takes. `parts` are the seconds of each stage; `notes` say what is not known or will not do."""
+    """What a run takes. `parts` are the seconds of each stage; `notes` say what is not known or will not do; `is_least`
+    that model or encoder take longer than what was measured."""
 
     seconds: float
     memory_bytes: float
     disk_bytes: float
     notes: tuple[Note, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
+    is_least: bool = False
 
     @property
     def enough(self) -> bool:
@@ -74,6 +76,7 @@ class Estimate:
     def __str__(self) -> str:
         """As a person says it: About 4 min · 1.2 GB memory · 310 MB on disk."""
         time, memory, disk = duration_in_words(self.seconds), self.memory_bytes, self.disk_bytes
+        time = f"at least {time.removeprefix('about ')}" if self.is_least else time
         return f"{time[0].upper()}{time[1:]} · {rounded_size(memory)} memory · {rounded_size(disk)} on disk"
 
 
@@ -152,7 +155,8 @@ def estimate(
     memory = _memory(trained, learning, bool(mapped), evaluate)
     disk = _disk(list(slides.values()), mapped, learning, settings, bool(trained) + bool(trained and evaluate))
     notes = tuple(_notes(list(slides.values()), settings, memory, disk))
-    return Estimate(sum(parts.values()), memory, disk, notes, parts)
+    is_least = bool(trained) and bool(_longer(settings))
+    return Estimate(sum(parts.values()), memory, disk, notes, parts, is_least)
 
 
 def duration_in_words(seconds: float) -> str:
@@ -185,7 +189,7 @@ def _slide(store: SectionStore) -> _Slide:
 
 
 def _learning(trained: Sequence[_Slide], settings: FitSettings, genes: int | None) -> _Learning:
-    own = model_class(settings.model).Settings.make(settings.model_settings)
+    own = _own(settings)
     pairs = [(slide, capture) for slide in trained for capture in _captures(slide, settings)]
     captures = [capture for _, capture in pairs]
     units = sum(_units(slide, capture) for slide, capture in pairs)
@@ -202,6 +206,11 @@ def _learning(trained: Sequence[_Slide], settings: FitSettings, genes: int | Non
         is_likelihood=recipe == "likelihood" or (recipe == "auto" and streamed),
         transcripts=sum(map(_transcripts, captures)),
     )
+
+
+def _own(settings: FitSettings) -> Section:
+    """The settings of the model itself."""
+    return model_class(settings.model).Settings.make(settings.model_settings)
 
 
 def _captures(slide: _Slide, settings: FitSettings) -> list[StoredCapture]:
@@ -309,9 +318,20 @@ def _notes(slides: Sequence[_Slide], settings: FitSettings, memory: float, disk:
     guessed = [s.store.path.name for s in slides if not s.is_tissue_known]
     if guessed:
         yield Note(f"The tissue of {', '.join(guessed)} is not found yet: {_USUAL_TISSUE:.0%} of the slide is assumed.")
-    if _is_at_points(settings):
-        yield Note(f"How long '{settings.model}' takes grows with the square of its points; expect longer.")
-    elif settings.features.encoder != "stain_texture":
-        yield Note(f"How long '{settings.features.encoder}' takes was not measured; expect longer.")
+    if longer := _longer(settings):
+        yield Note(longer)
     if choose_device(settings.device).startswith("cuda"):
         yield Note("With a GPU it takes less; how much was not measured.")
+
+
+def _longer(settings: FitSettings) -> str:
+    """Why it takes longer than what was measured: networks on single squares, and the plain encoder."""
+    if _is_at_points(settings):
+        return f"How long '{settings.model}' takes grows with the square of its points; expect longer."
+    if model_class(settings.model)(_own(settings)).needs.halo:
+        return (
+            f"'{settings.model}' looks around every square: expect several times longer, and far longer with many bins."
+        )
+    if settings.features.encoder != "stain_texture":
+        return f"How long '{settings.features.encoder}' takes was not measured; expect longer."
+    return ""
