@@ -197,14 +197,12 @@ def _applied(keypoints: Keypoints, found: Mispairing, rows: IntArray) -> Keypoin
         moving = moving[:, ::-1]
     if found.fault in ("target_xy", "both_xy"):
         fixed = fixed[:, ::-1]
-    moving = moving * (found.factor if found.fault in ("source_scale", "both_scale") else 1.0)
-    fixed = fixed * (found.factor if found.fault in ("target_scale", "both_scale") else 1.0)
-    if found.fault in ("both_um", "source_um", "target_um"):  # a factor of its own on either side
-        moving, fixed = _in_pixels(keypoints, found, rows)
+    if found.fault.endswith(("_scale", "_um")):
+        moving, fixed = _rescaled(keypoints, found, rows)
     return Keypoints(moving, fixed, keypoints.moving_frame, keypoints.fixed_frame, keypoints.enabled)
 
 
-def _in_pixels(keypoints: Keypoints, found: Mispairing, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """All points of both sides, of which those in `rows` are known in pixels."""
+def _rescaled(keypoints: Keypoints, found: Mispairing, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+    """All points of both sides, each scaled as those in `rows` were found to be."""
     sides = ((keypoints.moving_xy, found.source), (keypoints.fixed_xy, found.target))
     return tuple(xy * (np.linalg.norm(known) / np.linalg.norm(xy[rows])) for xy, known in sides)  # type: ignore[return-value]
