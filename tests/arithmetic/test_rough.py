@@ -62,6 +62,18 @@ def test_any_turn_and_mirror_is_found(degrees: float, mirrored: bool) -> None:
     assert best.score > 0.95 and all(p.score < 0.8 * best.score for p in others)
 
 
+def test_a_shift_leads_back_from_anywhere() -> None:
+    """Turned and mirrored; the way back is at last far longer than the tissue is wide."""
+    fixed, shape = tissue(), (180, 165)
+    true = similarity(-49, True, shape)
+    moving = picture(*(moved(part, true, shape) for part in fixed))
+    for shift in ([7.0, -4.0], [61.0, -38.0], [-5000.0, 900.0]):
+        away = true.copy()
+        away[:2, 2] += shift
+        back = rough.shifted(picture(*fixed), moving, away)
+        assert off(back.matrix, true, shape) < 0.2 and back.score > 0.95
+
+
 def test_a_part_without_an_edge_is_found_by_its_texture() -> None:
     fixed, shape = tissue(), (44, 60)
     true = similarity(64, False, shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -158,7 +159,35 @@ def test_pairs_of_another_slide(around: Around, good: Keypoints) -> None:
     (note,) = heard
     assert isinstance(note, Note) and note.level == "warning"
     assert note.text.startswith("The pairs fit one another, but not what the images show. As these pairs lay them,")
-    assert note.text.endswith("no better than by chance. Look at the overlay in the Register dock.")
+    assert "tissue of both images agrees by 0.0" in note.text and "moved by 1.9 mm it would by 0.77" in note.text
+
+
+def test_pairs_of_a_neighbouring_section_or_shifted_on_one_side(around: Around, good: Keypoints) -> None:
+    """Tissue still meets tissue, though less than it would a little farther on: how far, is told."""
+    far = np.array([0.6, -0.8]) * 700 / MPP
+    off = Keypoints(good.moving_xy + far, good.fixed_xy)
+    found = proposal_for(off, around, AUTO)
+    assert found is not None and found.keypoints is None
+    told = re.fullmatch(
+        r"As these pairs lay them, tissue of both images agrees by (0\.\d+) of 1; moved by (\d\.\d) mm it would by "
+        r"(0\.\d+)\. Check that the pairs belong to these two images\. Look at the overlay in the Register dock\.",
+        found.words,
+    )
+    assert told is not None
+    here, mm, there = map(float, told.groups())
+    assert 0.3 < here < 0.5 and abs(mm - 0.7) <= 0.15 and there > 0.72
+    words, reading = looked_into(off, around, AUTO)
+    assert reading is None and words == found.words
+    twin = proposal_for(of_section("C4", good), around, AUTO)
+    assert twin is not None and "moved by 0.6 mm it would by 0.77" in twin.words and twin.keypoints is None
+
+
+def of_section(name: str, pairs: Keypoints) -> Keypoints:
+    """As many pairs of another section with C2."""
+    there, here = (pl.read_csv(HER2ST / f"{each}-clusters.tsv.gz", separator="\t") for each in (name, "C2"))
+    ways = [geometry.fit("affine", xy(each, "pixel"), xy(each, "warped")) for each in (there, here)]
+    places = xy(there, "pixel")[:: len(there) // len(pairs.moving_xy)]
+    return Keypoints(places, geometry.apply_matrix(np.linalg.inv(ways[1]) @ ways[0], places))
 
 
 def test_tissue_decides_among_readings_where_nuclei_cannot(around: Around, good: Keypoints) -> None:
@@ -216,12 +245,28 @@ def test_the_images_show_which_way_a_matrix_goes(section: SectionStore, true: Tr
 
 
 def test_a_matrix_that_leads_nowhere_is_pointed_out(section: SectionStore, true: Transform, tmp_path: Path) -> None:
+    mpp = float(section.meta()["mpp"])
     away = replace(true, matrix=np.array([[1, 0, 1e6], [0, 1, 0], [0, 0, 1.0]]) @ true.matrix)
     write_explorer_matrix(tmp_path / "m.csv", away)
     heard: list[Event] = []
     register_matrix(section, tmp_path / "m.csv", on_event=heard.append)
     notes = [event for event in heard if isinstance(event, Note) and event.level == "warning"]
-    assert len(notes) == 1 and "agrees no better than by chance" in notes[0].text
+    assert len(notes) == 1 and f"agrees by 0.00 of 1; moved by {mpp * 1e3:.1f} mm it would by 0.8" in notes[0].text
+    tiny = replace(true, matrix=np.diag([0.04, 0.04, 1.0]) @ true.matrix)
+    write_explorer_matrix(tmp_path / "m.csv", tiny)
+    register_matrix(section, tmp_path / "m.csv", on_event=heard.append)
+    notes = [event for event in heard if isinstance(event, Note) and event.level == "warning"]
+    assert len(notes) == 2 and "agrees no better than by chance. Look at the overlay" in notes[1].text
+
+
+def test_a_matrix_beside_the_tissue_says_by_how_much(section: SectionStore, true: Transform, tmp_path: Path) -> None:
+    mpp = float(section.meta()["mpp"])
+    away = replace(true, matrix=np.array([[1, 0, 200 / mpp], [0, 1, 0], [0, 0, 1.0]]) @ true.matrix)
+    write_explorer_matrix(tmp_path / "m.csv", away)
+    heard: list[Event] = []
+    register_matrix(section, tmp_path / "m.csv", on_event=heard.append)
+    (note,) = [event for event in heard if isinstance(event, Note) and event.level == "warning"]
+    assert "moved by 0.2 mm it would by" in note.text and "Check that it belongs to these two images." in note.text
 
 
 def test_a_matrix_that_ends_elsewhere_or_mirrors_is_told(

@@ -11,7 +11,7 @@ refined from coarse pixels to fine ones. Coordinates are continuous (x, y), 0 at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -98,18 +98,40 @@ def place(
     between steps and may raise. Empty where no placement lays enough of one picture on the other.
     """
     levels = _levels(fixed, moving)
-    total = len(scales) * len(_MIRRORS) * _TURNS + sum(_followed(i) for i in range(len(levels)))
-    found, done = _searched(*levels[0], scales, lambda done: tick(done, total))
+    searched = len(scales) * len(_MIRRORS) * _TURNS
+    total = searched + sum(_followed(i) for i in range(len(levels)))
+    found = _searched(*levels[0], scales, lambda done: tick(done, total))
+    found = _sharpened(found, levels, lambda done: tick(searched + done, total))
+    tick(total, total)
+    return found
+
+
+def shifted(fixed: Picture, moving: Picture, matrix: Matrix) -> Placement:
+    """The best placement that a shift of `matrix`, however far, and a small similarity lead to."""
+    levels = _levels(fixed, moving)
+    start = Placement(matrix, 0.0).scaled(0.5 ** (len(levels) - 1), 0.5 ** (len(levels) - 1))
+    still, turning = levels[0]
+    linear = start.matrix[:2, :2]
+    spectra = _Spectra.of(still, turning, float(np.linalg.norm(linear, 2)))
+    found = spectra.peaks(turning.layers(), _centred(turning, linear, spectra.canvas))
+    found = [replace(start, score=agreement(still, turning, start.matrix)), *found]
+    return _sharpened(found, levels, lambda done: None)[0]
+
+
+def _sharpened(
+    found: list[Placement], levels: Sequence[tuple[Picture, Picture]], tick: Callable[[int], None]
+) -> list[Placement]:
+    """Placements on the coarsest level followed to the finest: the best, best first and all different."""
+    done = 0
     for i, (still, turning) in enumerate(levels):
         better = []
         for start in _different(found, turning)[: _followed(i)]:
             better.append(refined(still, turning, start))
             done += 1
-            tick(done, total)
+            tick(done)
         found = _different(better, turning)
         if i + 1 < len(levels):
             found = [p.scaled(2.0, 2.0) for p in found]
-    tick(total, total)
     return found
 
 
@@ -157,10 +179,8 @@ def _levels(fixed: Picture, moving: Picture) -> list[tuple[Picture, Picture]]:
     return levels
 
 
-def _searched(
-    fixed: Picture, moving: Picture, scales: Iterable[float], tick: Callable[[int], None]
-) -> tuple[list[Placement], int]:
-    """The best shifts of every turn, scale and mirror, and how many of them there were."""
+def _searched(fixed: Picture, moving: Picture, scales: Iterable[float], tick: Callable[[int], None]) -> list[Placement]:
+    """The best shifts of every turn, scale and mirror."""
     found, done, layers = [], 0, moving.layers()
     for scale in scales:
         spectra = _Spectra.of(fixed, moving, scale)
@@ -169,14 +189,19 @@ def _searched(
                 tick(done)
                 done += 1
                 found += spectra.peaks(layers, _turn(moving, angle, scale, mirrored, spectra.canvas))
-    return found, done
+    return found
 
 
 def _turn(moving: Picture, angle: float, scale: float, mirrored: bool, canvas: int) -> Matrix:
     """Turns about the picture's middle and puts that into the middle of a square canvas."""
-    rows, columns = moving.yx_shape
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if mirrored else 1.0, 1.0])
+    return _centred(moving, linear, canvas)
+
+
+def _centred(moving: Picture, linear: Matrix, canvas: int) -> Matrix:
+    """The matrix that does this and puts the picture's middle into that of the canvas."""
+    rows, columns = moving.yx_shape
     return _affine(linear, np.full(2, canvas / 2) - linear @ np.array([columns / 2, rows / 2]))
 
 

@@ -126,26 +126,32 @@ def compare_outlines(
 @dataclass(frozen=True, slots=True)
 class Agreements:
     """How well tissue agrees under each of several placements: 1 alike, 0 or less by chance. `has_outline`: whether the
-    moving image shows glass beside its tissue; without, little agreement says little."""
+    moving image shows glass beside its tissue; without, little agreement says little. `shifted` is what a shift
+    of the first one reaches at best, and `shift_um` how far that moves the tissue, the median."""
 
     values: tuple[float, ...]
     has_outline: bool
+    shifted: float
+    shift_um: float
 
 
 def agreements(fixed: Image, moving: Image, matrices: Sequence[FloatArray], on_event: OnEvent = silent) -> Agreements:
     """How well tissue outlines and the crowding of nuclei agree under each of several placements.
 
-    Matrices as in `compare_outlines`; unlike there, nothing better is sought, and pixels are read once for all. Made
-    for a moment's work: raises RegistrationError where an image is large and has no coarse level to read instead, and
-    where one is the same all over.
+    Matrices as in `compare_outlines`; unlike there, nothing better is sought but by a shift of the first, and pixels
+    are read once for all. Made for a moment's work: raises RegistrationError where an image is large and has no coarse
+    level to read instead, and where one is the same all over.
     """
     pixel_um = _work_pixel(fixed, moving)
     for image in (fixed, moving):
         _require_coarse(image)
     still, turning = (_picture(image, pixel_um, 0.0, on_event) for image in (fixed, moving))
     by = pixel_um / fixed.require_mpp(), pixel_um / moving.require_mpp()
-    values = tuple(rough.agreement(still, turning, _in_work_pixels(matrix, *by)) for matrix in matrices)
-    return Agreements(values, _glass(turning) >= _LEAST_GLASS)
+    laid = [_in_work_pixels(matrix, *by) for matrix in matrices]
+    values = tuple(rough.agreement(still, turning, each) for each in laid)
+    near = rough.shifted(still, turning, laid[0])
+    moved = _moved_um(near.matrix @ np.linalg.inv(laid[0]), _tissue_um(turning, laid[0], pixel_um), pixel_um)
+    return Agreements(values, _glass(turning) >= _LEAST_GLASS, near.score, moved)
 
 
 def _require_coarse(image: Image) -> None:
@@ -153,6 +159,12 @@ def _require_coarse(image: Image) -> None:
     read = min((level.shape[:2] for level in image.levels if max(level.shape[:2]) >= _SIDE_PX), default=(0, 0))
     if read[0] * read[1] > _MOMENT_PX:
         raise RegistrationError(f"{_name(image)} has no coarse level to compare tissue on.", "Judge by the overlay.")
+
+
+def _tissue_um(picture: Picture, laid: FloatArray, pixel_um: float) -> FloatArray:
+    """Where a placement lays the tissue of a picture, (n, 2) in µm."""
+    rows, columns = np.nonzero(picture.channels[0] > 0.5 * _OUTLINE)
+    return geometry.apply_matrix(laid, np.column_stack([columns, rows]) + 0.5) * pixel_um
 
 
 def _glass(picture: Picture) -> float:
