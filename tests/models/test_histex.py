@@ -18,7 +18,7 @@ from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.errors import InputError, SettingsError
 from napari_pixelgene.models.base import Context, Fitted, TrainingData, TrainingSection, View
 from napari_pixelgene.models.histex.context import CANDIDATES, Near, Points, Scale, nearest, tokens_of, unit_context
-from napari_pixelgene.models.histex.fitted import FittedWindows
+from napari_pixelgene.models.histex.fitted import FittedWindows, _Around
 from napari_pixelgene.models.histex.fitted_original import FittedOriginal
 from napari_pixelgene.models.histex.network import HistexNet
 from napari_pixelgene.models.histex.original import dense_units
@@ -344,6 +344,66 @@ def test_counts_add_up_to_what_was_measured() -> None:
     expected = np.concatenate([predicted(trained(), s, None)[1] for s in of.sections]).sum(0)
     observed = sum(np.asarray(s.counts.sum(0)).ravel() for s in of.sections)
     np.testing.assert_allclose(expected, observed, rtol=0.08)
+
+
+def bins(depth: float, seed: int = 3) -> TrainingSection:
+    """A lattice of 34 × 40 bins of one superpixel, the composition of which follows the histology."""
+    rng = np.random.default_rng(seed)
+    rows, columns = 34, 40
+    smooth = ndimage.gaussian_filter(rng.normal(size=(rows, columns, 6)), (4, 4, 0))
+    features = (smooth / smooth.std()).reshape(-1, 6).astype(np.float32)
+    place = np.column_stack(np.divmod(np.arange(rows * columns), columns))
+    counts = rng.poisson(composition(features, GENES, 0.7) * depth)
+    return TrainingSection(
+        "bins", features, sparse.csr_matrix(np.eye(len(place), dtype=np.float32)), sparse.csr_matrix(counts),
+        counts.sum(1).astype(float), (place[:, ::-1] + 0.5) * 8.0, place, 8.0,
+    )  # fmt: skip
+
+
+def of_bins(section: TrainingSection) -> TrainingData:
+    """The left half judges, the right half is learned from."""
+    stop = section.xy_um[None, :, 0] < 120
+    genes = GeneTable(tuple(f"G{i}" for i in range(GENES)))
+    return TrainingData((section,), genes, tuple(f"c{i}" for i in range(6)), ~stop, stop)
+
+
+def test_bins_of_few_counts_are_joined_as_far_as_a_window_holds_them() -> None:
+    model = get_model("histex", CHEAP)
+    for depth, most in ((12.0, 90), (1.0, 50)):  # until there are enough counts, or seven superpixels are reached
+        of = of_bins(bins(depth))
+        plan = model.plan(of)
+        assert len(plan.data.sections[0]) <= most < len(of.sections[0])
+        assert 7 <= plan.windows.side <= 13 and plan.windows.inside.sum() == len(of.sections[0])
+        assert plan.data.sections[0].counts.sum() == of.sections[0].counts.sum()
+    spots = data()
+    assert model.plan(spots).data.sections[0] is spots.sections[0]
+
+
+def test_it_learns_from_bins_of_few_counts() -> None:
+    """Of new tissue, by histology alone: composition, and totals that add up."""
+    of = of_bins(bins(15.0))
+    settings = {"epochs": 60, "hidden": 32, "embedding": 8, "learning_rate": 5e-3, "superpixels_per_unit": 8}
+    fitted = train(get_model("histex", settings), of).fitted
+    new = bins(15.0, seed=8)
+    log = predicted(fitted, new, None)[0]
+    truth = np.log(composition(new.features, GENES, 0.7))
+    assert pearson(log, truth).mean() > 0.6
+    own = predicted(fitted, of.sections[0], None)[1]
+    np.testing.assert_allclose(own.sum(), of.sections[0].counts.sum(), rtol=0.05)
+
+
+def test_a_context_of_bins_is_joined_as_the_training_was() -> None:
+    """One bin says little but which gene it happened to hold."""
+    section = bins(12.0)
+    use = np.broadcast_to(section.xy_um[None, :, 0] > 120, (1, len(section))).copy()
+    of = of_bins(section)
+    fitted = train(get_model("histex", CHEAP), of).fitted
+    around = _Around(Context(section, use), fitted.arrays(), fitted.settings)  # type: ignore[arg-type]
+    assert len(around.xy_um) < 90 and around.usable.shape == (1, len(around.xy_um))
+    plan = get_model("histex", CHEAP).plan(of)
+    spread = [values.std(0)[0] for values in (around.values[0], plan.targets.values[0])]
+    assert 0.8 < spread[0] / spread[1] < 1.25
+    assert (around.usable[0] == (around.xy_um[:, 0] > 120)).all()
 
 
 # The published recipe

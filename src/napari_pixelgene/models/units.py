@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 # Below this median count, log1p(CP10k) of one unit is nearly presence or absence (accuracy.md).
 ENOUGH_COUNTS = 200.0
 # Units are not joined over more than this: histology differs from one end of it to the other.
-_WIDEST_UM = 250.0
+WIDEST_UM = 250.0
 _AT_ONCE, _SAMPLES = 256, 8
 
 
-def merged(data: TrainingData, enough: float = ENOUGH_COUNTS) -> TrainingData:
-    """The data with units of few counts joined in squares, until the median unit of each section holds `enough`.
+def merged(data: TrainingData, enough: float = ENOUGH_COUNTS, widest_um: float = WIDEST_UM) -> TrainingData:
+    """The data with units of few counts joined in squares, until the median unit of each section holds `enough`, or
+    squares would be wider than `widest_um`.
 
     Only units that every member treats alike are joined, so nobody learns from what scores it. Sections whose units
     hold enough stay as they are.
@@ -31,7 +32,7 @@ def merged(data: TrainingData, enough: float = ENOUGH_COUNTS) -> TrainingData:
     for section in data.sections:
         mine = slice(first, first + len(section))
         first += len(section)
-        one, masks = merged_section(section, np.vstack([data.fit[:, mine], data.stop[:, mine]]), enough)
+        one, masks = merged_section(section, np.vstack([data.fit[:, mine], data.stop[:, mine]]), enough, widest_um)
         sections.append(one)
         fit.append(masks[: data.members])
         stop.append(masks[data.members :])
@@ -39,15 +40,17 @@ def merged(data: TrainingData, enough: float = ENOUGH_COUNTS) -> TrainingData:
 
 
 def merged_section(
-    section: TrainingSection, masks: BoolArray, enough: float = ENOUGH_COUNTS
+    section: TrainingSection, masks: BoolArray, enough: float = ENOUGH_COUNTS, widest_um: float = WIDEST_UM
 ) -> tuple[TrainingSection, BoolArray]:
     """One section so joined, and its masks (rows, units); units whose columns of `masks` differ stay apart."""
     if len(section) < 2 or np.median(section.library) >= enough:
         return section, masks
     pattern = np.unique(np.packbits(masks, axis=0).T, axis=0, return_inverse=True)[1].ravel()
     pitch = float(np.median(cKDTree(section.xy_um).query(section.xy_um, 2)[0][:, 1]))
-    group: IntArray = np.arange(len(section))
-    for multiple in range(2, max(2, int(_WIDEST_UM / max(pitch, 1.0))) + 1):
+    most = int(widest_um / max(pitch, 1.0))
+    if most < 2:
+        return section, masks
+    for multiple in range(2, most + 1):
         group = _squares(section.xy_um, multiple * pitch, pattern)
         if np.median(np.bincount(group, section.library)) >= enough:
             break

@@ -3,7 +3,8 @@
 A unit's window is judged by the mean over its footprint. Half of the time it sees no measured unit at all, which is
 what happens on a section that nothing was measured on; else the nearest are hidden up to a random distance, which is
 what happens in a block that is held out. So two states of every member are kept: that which did best alone, and that
-which did best with what its fit units say.
+which did best with what its fit units say. Bins of few counts are joined first, as far as a window holds them: the
+composition of one is nearly noise.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from napari_pixelgene.models.heads import LEAST_JUDGES, alike, mean_and_permuted
 from napari_pixelgene.models.histex.context import UnitContext, unit_context
 from napari_pixelgene.models.histex.network import WindowNet
 from napari_pixelgene.models.histex.targets import OwnTargets, own_targets
-from napari_pixelgene.models.histex.windows import UnitWindows, unit_windows
+from napari_pixelgene.models.histex.windows import UnitWindows, joined_um, unit_windows
+from napari_pixelgene.models.units import merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,12 +43,20 @@ _HIDE_ALL = float("inf")
 class ComponentsPlan(Plan):
     """Windows, targets and context of all members."""
 
+    data: TrainingData
     windows: UnitWindows
     targets: OwnTargets
     context: UnitContext
-    sections: IntArray  # (units,)
-    fit: BoolArray
-    stop: BoolArray
+
+    @property
+    def fit(self) -> BoolArray:
+        """(members, units) what each member learns from."""
+        return self.data.fit
+
+    @property
+    def stop(self) -> BoolArray:
+        """(members, units) what each member stops on."""
+        return self.data.stop
 
     @property
     def members(self) -> int:  # type: ignore[override]
@@ -113,7 +123,7 @@ class ComponentsPlan(Plan):
     def _score(self, member: int, predicted: FloatArray, stop: IntArray) -> FloatArray:
         if len(stop) < LEAST_JUDGES:
             return np.zeros(3)
-        mean, sd = (x[member][self.sections[stop]] for x in (self.targets.mean, self.targets.sd))
+        mean, sd = (x[member][self.data.section_of_unit[stop]] for x in (self.targets.mean, self.targets.sd))
         truth = np.divide(self.targets.logs[stop] - mean, sd, out=np.zeros(mean.shape), where=sd > 0)
         total = pearson(predicted[:, -1:], self.targets.values[member, stop, -1:])[0]
         r, permuted = mean_and_permuted(predicted[:, :-1] @ self.targets.basis[member], truth)
@@ -137,7 +147,8 @@ def over_footprint(output: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 def plan_components(data: TrainingData, settings: HistexSettings) -> ComponentsPlan:
     """Work out windows, targets, context."""
+    data = merged(data, widest_um=joined_um(settings, data.sections[0].superpixel_um))
     windows = unit_windows(data, settings.window)
     targets = own_targets(data, settings.components)
     context = unit_context(data.sections, targets.values, data.fit, settings.dense_context)
-    return ComponentsPlan(windows, targets, context, data.section_of_unit, data.fit, data.stop)
+    return ComponentsPlan(data, windows, targets, context)

@@ -15,8 +15,9 @@ from napari_pixelgene.models.histex.fitted_original import FittedOriginal
 from napari_pixelgene.models.histex.network import WindowNet
 from napari_pixelgene.models.histex.settings import HistexSettings
 from napari_pixelgene.models.histex.targets import context_values
-from napari_pixelgene.models.histex.windows import Sliding, sliding_windows
+from napari_pixelgene.models.histex.windows import Sliding, joined_um, sliding_windows
 from napari_pixelgene.models.targets import FittedComponents
+from napari_pixelgene.models.units import merged_section
 
 if TYPE_CHECKING:
     from napari_pixelgene.arithmetic.dense_lattice import IntArray
@@ -108,7 +109,7 @@ class FittedWindows(FittedComponents):
         if context is None or windows.centres_um is None or not len(context.section):
             return None
         if self._around is None or self._around[0] is not context:
-            self._around = (context, _Around(context, self._arrays, self.settings.dense_context))
+            self._around = (context, _Around(context, self._arrays, self.settings))
         around = self._around[1]
         return around, nearest(around.xy_um, windows.centres_um)
 
@@ -147,13 +148,16 @@ def _in_parts(call: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch
 class _Around:
     """A context, ready to be looked at: points, their values, and who may see which."""
 
-    def __init__(self, context: Context, arrays: dict[str, Array], dense: bool) -> None:
+    def __init__(self, context: Context, arrays: dict[str, Array], settings: HistexSettings) -> None:
         from napari_pixelgene.arithmetic.dense_lattice import mean_of
 
-        points = Points.of(context.section.xy_um, dense)
+        # Joined as they were when it learned: one bin of few counts says something else than many do.
+        widest_um = joined_um(settings, context.section.superpixel_um)
+        section, use = merged_section(context.section, context.use, widest_um=widest_um)
+        points = Points.of(section.xy_um, settings.dense_context)
         self.xy_um = points.xy_um
-        self.values = mean_of(points.parents, context_values(context.section, context.use, arrays))
-        self.usable: BoolArray = points.usable(context.use)
+        self.values = mean_of(points.parents, context_values(section, use, arrays))
+        self.usable: BoolArray = points.usable(use)
         self.scale = Scale(*(float(x) for x in arrays["context_um"]))
 
     def tokens(self, member: int, near: Near, count: int) -> FloatArray:

@@ -90,5 +90,5 @@ class Histex(TorchModel):
             return FittedOriginal(arrays, self.settings, data.genes)
         arrays |= {"feature_mean": windows.mean, "feature_sd": windows.sd}
         fitted = FittedWindows(arrays, self.settings, data.genes)
-        fitted.calibrate_on(windows, data)
+        fitted.calibrate_on(windows, plan.data)
         return fitted

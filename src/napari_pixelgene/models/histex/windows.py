@@ -22,6 +22,7 @@ from napari_pixelgene.models.histex.settings import WIDEST
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
     from napari_pixelgene.models.base import TrainingData, TrainingSection, View
+    from napari_pixelgene.models.histex.settings import HistexSettings
 
 # The published side, in superpixels.
 LEAST = 7
@@ -100,6 +101,11 @@ def unit_windows(data: TrainingData, side: int, standardise: bool = True) -> Uni
         torch.from_numpy(np.concatenate(features)).to(data.device), np.concatenate(tokens), np.concatenate(inside),
         side, mean, sd,
     )  # fmt: skip
+
+
+def joined_um(settings: HistexSettings, superpixel_um: float) -> float:
+    """How wide units may be joined (µm) so that a window holds them, wherever in its square a unit's middle lies."""
+    return (settings.widest + 1) // 2 * superpixel_um
 
 
 def _side(data: TrainingData, asked: int) -> int:
