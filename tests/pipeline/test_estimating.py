@@ -13,6 +13,7 @@ import pytest
 import tifffile
 import torch
 
+from napari_pixelgene.models.histex.model import Histex
 from napari_pixelgene.pipeline.aligning import register_keypoints
 from napari_pixelgene.pipeline.estimating import Estimate, duration_in_words, estimate, rounded_size
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
@@ -106,14 +107,31 @@ def test_more_epochs_members_genes_and_scores_cost_more(measured: SectionStore) 
     assert seconds(max_units=100) < 0.3 * plain
 
 
-@pytest.mark.parametrize(("model", "is_told"), [("pixel2gene", False), ("histex", True), ("histosge", True)])
-def test_a_model_that_looks_around_squares_is_said_to_take_longer(
-    measured: SectionStore, model: str, is_told: bool
-) -> None:
-    """What was measured are networks on single squares."""
-    found = estimate([measured], FitSettings(model=model, genes="all"), [measured])
-    assert any(f"'{model}' looks around every square" in note.text for note in found.notes) is is_told
-    assert str(found).startswith("At least ") is is_told is found.is_least
+@pytest.mark.parametrize("model", ["histex", "histosge"])
+def test_a_model_of_sets_or_windows_costs_what_was_foretold(measured: SectionStore, model: str) -> None:
+    """Its bins are joined first, and it takes longer for each than a plain network."""
+    ensure_features(measured)
+    ensure_bins(measured, require_capture(measured))
+    settings = SETTINGS.replace(model=model)
+    told = estimate([measured], settings, [measured])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        took = processor(lambda: fit([measured], "r", settings))
+    finally:
+        torch.set_num_threads(threads)
+    assert 1 / 3 < told.parts["fit"] / took < 3, (told.parts, took)
+    assert not told.is_least and told.parts["predict"] > estimate([measured], SETTINGS, [measured]).parts["predict"]
+
+
+def test_what_was_not_measured_is_said_to_take_longer(measured: SectionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published recipe, and somebody's own network that looks around every square."""
+    published = estimate([measured], SETTINGS.replace(model_settings={"recipe": "original"}), [measured])
+    assert published.is_least and str(published).startswith("At least ")
+    assert any("hundreds of passes" in note.text for note in published.notes)
+    monkeypatch.setattr(Histex, "effort", 1.0)
+    around = estimate([measured], FitSettings(model="histex", genes="all"), [measured])
+    assert around.is_least and any("'histex' looks around every square" in note.text for note in around.notes)
 
 
 def test_maps_grow_with_the_slide_and_the_genes(blank: SectionStore) -> None:

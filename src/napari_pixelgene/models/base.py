@@ -246,6 +246,7 @@ class Model(ABC):
     Settings: ClassVar[type[Section]]
     fitted: ClassVar[type[Fitted]]  # the class that `from_arrays` is asked of
     without_context: ClassVar[str] = "histology alone decides"  # what is said where `context_counts` meets none
+    joins_bins: ClassVar[bool] = False  # bins of few counts are joined before anything is learned (models/units.py)
 
     def __init__(self, settings: Section | None = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
@@ -341,9 +342,11 @@ class Snapshots:
 
 
 class TorchModel(Model):
-    """A recipe whose heart is a network. `batched_members`: all members in one pass, else in turn."""
+    """A recipe whose heart is a network. `batched_members`: all members in one pass, else in turn. `effort`: how many
+    times as long as a plain network on single superpixels it takes for as many of them (`benchmarks/estimates.py`)."""
 
     batched_members: ClassVar[bool] = True
+    effort: ClassVar[float] = 1.0
 
     @abstractmethod
     def plan(self, data: TrainingData) -> Plan:

@@ -80,6 +80,7 @@ class KnnModel(Model):
     name: ClassVar[str] = "knn"
     title: ClassVar[str] = "Nearest neighbours: units that look alike (baseline)"
     Settings = KnnSettings
+    joins_bins: ClassVar[bool] = True
     fitted = FittedKnn
 
     def fit(self, data: TrainingData, on_event: OnEvent) -> FittedKnn:

@@ -156,6 +156,7 @@ class SpatialModel(Model):
     needs = Needs(positions=True, context_counts=True)
     without_context: ClassVar[str] = "every place gets the training mean"
     Settings = SpatialSettings
+    joins_bins: ClassVar[bool] = True
     fitted = FittedSpatial
 
     def fit(self, data: TrainingData, on_event: OnEvent) -> FittedSpatial:

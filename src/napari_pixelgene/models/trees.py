@@ -85,6 +85,7 @@ class TreesModel(Model):
     name: ClassVar[str] = "trees"
     title: ClassVar[str] = "A forest of regression trees on the mean features of a unit (baseline)"
     Settings = TreesSettings
+    joins_bins: ClassVar[bool] = True
     fitted = FittedTrees
 
     def fit(self, data: TrainingData, on_event: OnEvent) -> FittedTrees:

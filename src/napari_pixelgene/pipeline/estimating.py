@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from napari_pixelgene.encoders.registry import get_encoder
-from napari_pixelgene.models.base import TorchSettings
+from napari_pixelgene.models.base import TorchModel, TorchSettings
 from napari_pixelgene.models.registry import model_class
+from napari_pixelgene.models.units import ENOUGH_COUNTS
 from napari_pixelgene.pipeline.choosing import choose_captures, holds
 from napari_pixelgene.pipeline.learning import FitSettings, choose_device
 from napari_pixelgene.pipeline.slide import is_streamed
@@ -111,6 +112,7 @@ class _Learning:
     settings: Section
     is_likelihood: bool
     transcripts: float = 0.0
+    effort: float = 1.0
 
     @property
     def network_flops(self) -> float:
@@ -120,7 +122,7 @@ class _Learning:
             getattr(self.settings, "rank", 24) if self.is_likelihood else getattr(self.settings, "components", 8)
         )
         mix = rank * self.genes if self.is_likelihood else 0.0
-        return float(2 * (self.channels * hidden + hidden**2 + hidden * (rank + 1) + mix))
+        return float(2 * self.effort * (self.channels * hidden + hidden**2 + hidden * (rank + 1) + mix))
 
     @property
     def seconds(self) -> float:
@@ -192,19 +194,24 @@ def _learning(trained: Sequence[_Slide], settings: FitSettings, genes: int | Non
     own = _own(settings)
     pairs = [(slide, capture) for slide in trained for capture in _captures(slide, settings)]
     captures = [capture for _, capture in pairs]
-    units = sum(_units(slide, capture) for slide, capture in pairs)
-    streamed = all(is_streamed(c) for c in captures)
+    units = min(sum(_units(slide, capture) for slide, capture in pairs), settings.max_units)
+    streamed, model = all(is_streamed(c) for c in captures), model_class(settings.model)
+    transcripts = sum(map(_transcripts, captures))
+    joined = model.joins_bins and streamed
+    if joined:
+        units /= max(1.0, ENOUGH_COUNTS * units / max(transcripts, 1.0))
     recipe = getattr(own, "recipe", "components")
     return _Learning(
-        units=min(units, settings.max_units),
-        samples=1.0 if streamed else float(getattr(own, "superpixels_per_unit", 1)),
+        units=units,
+        samples=1.0 if streamed and not joined else float(getattr(own, "superpixels_per_unit", 1)),
         genes=genes if genes is not None else _genes(settings.genes, captures),
         members=settings.folds.folds * settings.folds.partitions,
         partitions=settings.folds.partitions,
         channels=_POINT_CHANNELS if _is_at_points(settings) else len(get_encoder(settings.features.encoder).channels),
         settings=own,
         is_likelihood=recipe == "likelihood" or (recipe == "auto" and streamed),
-        transcripts=sum(map(_transcripts, captures)),
+        transcripts=transcripts,
+        effort=model.effort if issubclass(model, TorchModel) else 1.0,
     )
 
 
@@ -325,10 +332,13 @@ def _notes(slides: Sequence[_Slide], settings: FitSettings, memory: float, disk:
 
 
 def _longer(settings: FitSettings) -> str:
-    """Why it takes longer than what was measured: networks on single squares, and the plain encoder."""
+    """Why it takes longer than what was measured: networks in their own recipes, and the plain encoder."""
     if _is_at_points(settings):
         return f"How long '{settings.model}' takes grows with the square of its points; expect longer."
-    if model_class(settings.model)(_own(settings)).needs.halo:
+    model, own = model_class(settings.model), _own(settings)
+    if getattr(own, "recipe", "") == "original":
+        return "How long the published recipe takes was not measured. It makes hundreds of passes: expect far longer."
+    if issubclass(model, TorchModel) and model.effort == 1 and model(own).needs.halo:
         return (
             f"'{settings.model}' looks around every square: expect several times longer, and far longer with many bins."
         )

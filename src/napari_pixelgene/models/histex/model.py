@@ -30,6 +30,8 @@ class Histex(TorchModel):
     title: ClassVar[str] = "HISTEX: windows that look at measured units near by"
     Settings = HistexSettings
     fitted: ClassVar[type[Fitted]] = FittedWindows
+    joins_bins: ClassVar[bool] = True
+    effort: ClassVar[float] = 3.0
 
     def __init__(self, settings: Section | None = None) -> None:
         super().__init__(settings)

@@ -26,6 +26,8 @@ class HistoSge(TorchModel):
     name: ClassVar[str] = "histosge"
     title: ClassVar[str] = "HisToSGE: units attend to the units around them"
     Settings = HistoSgeSettings
+    joins_bins: ClassVar[bool] = True
+    effort: ClassVar[float] = 2.5
     fitted = FittedHistoSge
 
     def __init__(self, settings: Section | None = None) -> None:
