@@ -180,6 +180,7 @@ def test_explorers_archive_is_opened(tmp_path: Path) -> None:
         ("1,2,0\n2,4,0\n0,0,1\n", r"The matrix in .*bad\.csv cannot be inverted"),
         ("0,0,5\n0,0,5\n0,0,1\n", "cannot be inverted"),
         ("1,0,5\n0,1,5\n0,0,0\n", "cannot be inverted"),
+        ("0.99,-0.12,0\n0.12,0.99,0\n940,3046,1\n", r"bad\.csv is transposed: its shift stands in the last row"),
         ("{", r"bad\.csv, line 1: not valid JSON"),
         ('{"format": "other"}', f"its 'format' is not '{JSON_FORMAT}'"),
     ],

@@ -70,10 +70,15 @@ def parse_alignment(name: str, text: str) -> tuple[Keypoints | None, Transform |
 
 
 def sound_matrix(name: str, matrix: FloatArray) -> FloatArray:
-    """Scaled to end in 1; refused when it cannot be inverted."""
+    """Scaled to end in 1; refused when it cannot be inverted, and when rows and columns are exchanged."""
     size = np.abs(matrix[:2, :2]).max()
     if size == 0 or abs(np.linalg.det(matrix / np.array([[size], [size], [1.0]]))) <= 1e-9 * abs(matrix[2, 2]):
         raise InputError(f"The matrix in {name} cannot be inverted.", "Export the alignment again.")
+    if not matrix[:2, 2].any() and np.abs(matrix[2, :2]).max() >= abs(matrix[2, 2]):
+        raise InputError(
+            f"The matrix in {name} is transposed: its shift stands in the last row, not in the last column.",
+            "Exchange its rows and columns (numpy: matrix.T).",
+        )
     return geometry.scaled(matrix)
 
 
