@@ -28,6 +28,7 @@ EPOCHS = 12
 SMALL = ("--recipe", "components", "--genes", "top:6", "--block-um", "150", "--folds", "2", "--partitions", "1")
 FIT = ("fit", "--train", "A.section.zarr", "--run", "first", "--epochs", str(EPOCHS), *SMALL)
 QUICK = ("--set", "hidden=16", "superpixels_per_unit=1", "units_per_epoch=1000", "patience=99", "batch_units=16")
+RIDGE = ("fit", "--run", "first", "--model", "ridge", *SMALL[2:])
 PREDICT = ("predict", "A.section.zarr", "--run", "first")
 
 
@@ -96,9 +97,9 @@ def test_a_killed_fit_ends_where_an_undisturbed_one_ends(prepared: Path) -> None
 def test_a_killed_prediction_ends_where_an_undisturbed_one_ends(prepared: Path) -> None:
     """The grid of the small slide is one tile, so the kill comes when it is written and coarse levels are not."""
     folder = copy(prepared, "maps")
-    run(("fit", "--train", "A.section.zarr", "--run", "first", "--model", "ridge", *SMALL[2:]), folder)
+    assert main([*RIDGE, "--train", str(folder / "A.section.zarr")]) == 0
     calm, killed = copy(folder, "calm"), copy(folder, "killed")
-    run(PREDICT, calm)
+    assert main(["predict", str(calm / "A.section.zarr"), *PREDICT[2:]]) == 0
     kill_after(PREDICT, "predict", 1, killed)
     assert not (killed / "A.section.zarr/maps/first").exists()
     run(PREDICT, killed)
@@ -114,7 +115,7 @@ def test_a_prediction_killed_between_tiles_does_not_write_the_finished_ones_agai
     small = "import napari_pixelgene.store.maps as maps; maps.TILE = 32"
     command = (sys.executable, "-c", f"{small}; from napari_pixelgene.cli.main import entry; entry()")
     folder = copy(prepared, "tiles")
-    run(("fit", "--train", "A.section.zarr", "--run", "first", "--model", "ridge", *SMALL[2:]), folder)
+    assert main([*RIDGE, "--train", str(folder / "A.section.zarr")]) == 0
     calm, killed = copy(folder, "calm"), copy(folder, "killed")
     whole = [*command, *PREDICT, "--progress", "json"]
     subprocess.run(whole, cwd=calm, env=environment(calm), check=True, capture_output=True, timeout=120)
@@ -133,7 +134,7 @@ def test_a_prediction_killed_between_tiles_does_not_write_the_finished_ones_agai
 def test_what_is_finished_is_not_done_again(prepared: Path) -> None:
     """Under a small model, in this process: nothing works, nothing is written."""
     section = copy(prepared, "again") / "A.section.zarr"
-    first = ["fit", "--train", str(section), "--run", "first", "--model", "ridge", *SMALL[2:]]
+    first = [*RIDGE, "--train", str(section)]
     assert main(first) == main(["predict", str(section), "--run", "first"]) == 0
     before = content(section)
     with contextlib.redirect_stdout(io.StringIO()) as shown:

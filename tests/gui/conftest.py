@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,7 @@ MATRIX = np.array([[-0.031, -0.42, 830.0], [0.415, 0.052, 80.0], [4e-5, -9e-5, 1
 HE_SHAPE = (712, 936)
 RADIUS_UM = 3.0
 PATIENCE_MS = 60_000
+_LOADED_BY, _opened = (2, 5), 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,6 +55,17 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         QtBot, "waitUntil", lambda self, true, *, timeout=0: until(self, true, timeout=max(timeout, PATIENCE_MS))
     )
+
+
+@pytest.fixture(autouse=True)
+def frozen() -> None:
+    """napari's fixture has Python look for garbage through everything after each test: what the first windows have
+    loaded is none, and is left out from then on."""
+    global _opened
+    _opened += 1
+    if _opened in _LOADED_BY:
+        gc.collect()
+        gc.freeze()
 
 
 def disk(shape: tuple[int, int], xy_px: np.ndarray, radius_px: float) -> np.ndarray:
