@@ -114,8 +114,8 @@ def xy(point: QPoint):
 def registered(person, section, truth, monkeypatch, tmp_path):
     """The section open with six exact pairs, mirrored, fitted by a homography."""
     person.open(section)
-    person.press(person.dock.controls.models.mirror)
     bring(person, monkeypatch, write_json(tmp_path, Keypoints(PLACES, truth.apply(PLACES))))
+    person.press(person.dock.controls.models.mirror)
     person.press(person.dock.controls.models.radio("homography"))
 
 
