@@ -12,17 +12,22 @@ import torch
 from scipy import sparse
 
 from napari_pixelgene.arithmetic.metrics import pearson, rmse, spearman
-from napari_pixelgene.arithmetic.pooling import point_weights
+from napari_pixelgene.arithmetic.pooling import disk_weights, point_weights
 from napari_pixelgene.arithmetic.resampling import work_pixels
 from napari_pixelgene.arithmetic.targets import min_max
 from napari_pixelgene.arithmetic.tiles import Span, Tile
+from napari_pixelgene.elements.features import Features
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.grid import Grid
 from napari_pixelgene.elements.image import Image
+from napari_pixelgene.elements.tissue import Tissue
+from napari_pixelgene.errors import InputError
 from napari_pixelgene.models.superpixels.minmax import OriginalNet
 from napari_pixelgene.readers.masks import reduce_mask
+from napari_pixelgene.stages.features import tissue_statistics
 from napari_pixelgene.stages.genes import choose_genes
 from napari_pixelgene.stages.pseudo_spots import hexagonal_lattice
+from napari_pixelgene.stages.tissue import TissueSettings, find_tissue
 
 FOLDER = Path(__file__).parents[1].parent / "shared" / "vectors" / "iscale"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="shared/vectors is not beside the repository")
@@ -121,3 +126,48 @@ def test_genes_are_ranked_by_their_totals_where_the_original_takes_raw_variance(
     assert choose_genes("top:2", [table], [totals], [spread]).symbols == ("GB", "GA") != tuple(v["top2"])
     assert choose_genes("variable:4", [table], [totals], [spread]).symbols == ("GD", "GC", "GA", "GB")
     assert set(choose_genes("all", [table], [totals], [spread]).symbols) == set(v["all"])
+
+
+def test_standardised_features_are_the_originals_and_are_read_by_models() -> None:
+    """The original's published trainer makes these numbers and drops them; its later one, and ours, learn from them."""
+    v = vector("v12_model/normalise.json")
+    embeddings = np.array(v["embs"], dtype=np.float32)
+    tissue = Tissue(np.ones(embeddings.shape[:2], bool))
+    mean, sd = tissue_statistics(embeddings, tissue, 2)
+    np.testing.assert_allclose(mean, v["embs_mean"], atol=1e-6)
+    np.testing.assert_allclose(sd, v["embs_std"], atol=1e-6)
+    features = Features(embeddings, ("a", "b", "c"), "e", mean, sd)
+    read = features.standardised(slice(0, 2), slice(0, 2))
+    np.testing.assert_allclose(read[0, 0], v["embs_norm_first"], atol=1e-5)
+
+
+def test_tissue_needs_no_features_and_is_never_empty_in_silence() -> None:
+    """On purpose: stain tells tissue from glass, to within the rim of the original's groups of features; where all of
+    it is too small the original's mask is empty, ours is an error that says what to change."""
+    v = np.load(FOLDER / "v08_mask" / "mask.npz")
+    rgb = np.clip(np.moveaxis(v["rgb"], 0, -1) * 255, 0, 255).astype(np.uint8)
+    slide = Image((np.kron(rgb, np.ones((16, 16, 1), np.uint8)),), mpp=0.5)
+    grid = Grid.of_image(slide)
+    ours, theirs = find_tissue(slide, grid, TissueSettings(min_area_um2=0)).mask, v["mask_small"] > 0
+    assert grid.yx_shape == theirs.shape and 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()) > 0.95
+    rows, columns = np.nonzero(theirs)
+    inner = slice(rows.min() + 1, rows.max()), slice(columns.min() + 1, columns.max())
+    assert ours[inner].all() and not ours[:4].any() and not ours[:, :5].any() and not ours[:, 22:].any()
+    with pytest.raises(InputError, match="min-area-um2"):
+        find_tissue(slide, grid, TissueSettings(min_area_um2=1000 * 64))
+
+
+def test_round_spots_are_summed_where_the_original_raises() -> None:
+    v = vector("v18_aggregate/aggregate.json")
+    assert v["circle"].startswith("IndexError")
+    counts, radius = np.array(v["cnts"]), v["radius"]
+    places = np.array(v["locs_yx"])
+    pixels = np.zeros((8, 8, 2))
+    np.add.at(pixels, (places[:, 0], places[:, 1]), counts)
+    centres = np.array([[2.0, 2.0], [6.0, 6.0]])  # two of its blocks, as disks
+    disks = disk_weights(centres, float(radius), 1.0, (8, 8))
+    disks.data[:] = 1
+    ours = np.asarray(disks @ pixels.reshape(64, 2))
+    away = np.hypot(*(places[None] + 0.5 - centres[:, None, ::-1]).transpose(2, 0, 1))
+    np.testing.assert_array_equal(ours, (away <= radius).astype(int) @ counts)
+    assert ours.tolist() == [[4, 2], [7, 3]]

@@ -86,7 +86,11 @@ ROWS: dict[str, dict[str, Row]] = {
         **dict.fromkeys(("uniform4", "big", "big_uniform16", "notes"), _DRIFT),
         **dict.fromkeys(
             ("gauss2", "gauss8", "x_nan", "gauss2_nan"),
-            Row(LATER, "Gaussian smoothing is not offered; the run script does not use it"),
+            Row(
+                OURS,
+                "nothing is blurred or painted in: clusters take islands in instead, and box means skip what is not there",
+                _S + "test_nothing_is_painted_into_a_hole_where_the_original_blurs_over_it",
+            ),
         ),
     },
     "v06_shift/shift.json": dict.fromkeys(
@@ -119,7 +123,9 @@ ROWS: dict[str, dict[str, Row]] = {
     },
     "v08_mask/mask.npz": {
         "*": Row(
-            LATER, "tissue is Otsu on optical density, or a mask of a person's own; k-means of features is not offered"
+            OURS,
+            "tissue is told by its stain, not by groups of features, and is never empty in silence",
+            _R + "test_tissue_needs_no_features_and_is_never_empty_in_silence",
         )
     },
     "v09_refine_mask/refine_mask.npz": {
@@ -147,7 +153,11 @@ ROWS: dict[str, dict[str, Row]] = {
         **dict.fromkeys(("cnts", "cnts_norm", "cmin", "cmax", "activations"), _NORMALISE),
         **dict.fromkeys(
             ("embs", "embs_mean", "embs_std", "embs_norm_first"),
-            Row(LATER, "a copy that the published trainer makes and throws away"),
+            Row(
+                SAME,
+                "the published trainer throws it away; models read it here",
+                _R + "test_standardised_features_are_the_originals_and_are_read_by_models",
+            ),
         ),
         "prediction_rule": _PREDICT,
     },
@@ -170,7 +180,11 @@ ROWS: dict[str, dict[str, Row]] = {
         **dict.fromkeys(
             ("cnts", "locs_yx", "mask", "radius", "array", "locs_center", "out_cnts", "out_locs_xy"), _SQUARES
         ),
-        "circle": Row(LATER, "theirs raises; spots are made from squares by stages/pseudo_spots.py"),
+        "circle": Row(
+            OURS,
+            "round spots are summed; theirs raises",
+            _R + "test_round_spots_are_summed_where_the_original_raises",
+        ),
         "hex": Row(
             OURS,
             "the same lattice, its last column included",

@@ -13,6 +13,7 @@ _N, _H = "tests/encoders/test_network.py::", "tests/encoders/test_hipt.py::"
 _SWEEP = "tests/arithmetic/test_sweeping.py::"
 _UMI = "tests/stages/test_unit_quality.py::"
 _ANALYSIS = "part of the analysis stage"
+_PICTURES = "tests/report/test_reference_pictures.py::"
 
 ROWS: dict[str, dict[str, Row]] = {
     "homography.json": {
@@ -151,10 +152,22 @@ ROWS: dict[str, dict[str, Row]] = {
         ),
         "ssim": Row(SAME, "scikit-image's, range 1", _M + "test_similarity_is_skimages_with_range_one"),
         "pool": Row(LATER, _ANALYSIS),
-        "get_clipped": Row(LATER, _ANALYSIS),
+        "get_clipped": Row(
+            OURS,
+            "values are shown whole; only the colour scale ends at a percentile",
+            _PICTURES + "test_values_are_shown_whole_where_the_original_cuts_them",
+        ),
         "icc": Row(SAME, "", "tests/arithmetic/test_statistics.py::test_intraclass_correlation_is_the_originals"),
-        "colour": Row(LATER, "part of the report's pictures"),
-        "img_reduce": Row(LATER, "part of the report's pictures"),
+        "colour": Row(
+            OURS,
+            "a scale whose lightness rises; theirs darkens towards both ends",
+            _PICTURES + "test_brighter_is_more_where_the_originals_colours_rise_and_fall",
+        ),
+        "img_reduce": Row(
+            OURS,
+            "mean colours are rounded; theirs are cut",
+            _PICTURES + "test_the_mean_colour_of_a_square_is_rounded_where_the_originals_is_cut",
+        ),
         "downsample": Row(
             SAME,
             "as the method multinomial; by default counts are only lost, never dealt anew",

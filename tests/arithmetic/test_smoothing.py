@@ -60,6 +60,30 @@ def test_windows_of_16_and_4_drift_where_ours_of_17_and_5_do_not() -> None:
     assert seen.min(0).tolist() == [3, 3] and seen.max(0).tolist() == [7, 7]
 
 
+@needs_vectors
+def test_nothing_is_painted_into_a_hole_where_the_original_blurs_over_it() -> None:
+    """On purpose: no Gaussian, and no inpainting before it. What is not there counts for nothing, and stays away.
+
+    The original's blur is recorded for the first column alone, where its painted hole shows nowhere.
+    """
+    known = json.loads(SMOOTH.read_text())
+    assert known["gauss2"] == known["gauss2_nan"] and len(known["gauss8"]) == len(known["gauss2"]) == 9
+    x, holed = np.array(known["x"]), np.array(known["x_nan"], dtype=float)
+    there = np.isfinite(holed)
+    ours = box_means(holed[..., None], there, 3)[..., 0]
+    whole = box_means(x[..., None], np.ones(x.shape, bool), 3)[..., 0]
+    assert (np.isfinite(ours) == there).all() and not there.all()
+    far = np.ones(x.shape, bool)
+    for row, column in np.argwhere(~there):
+        far[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = False
+    np.testing.assert_allclose(ours[far], whole[far], atol=1e-6)
+    near = there & ~far
+    assert np.abs(ours - whole)[near].min() > 1e-4
+    row, column = np.argwhere(near)[0]
+    window = holed[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+    assert ours[row, column] == pytest.approx(np.nanmean(window), abs=1e-6)
+
+
 def test_an_even_window_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="has no middle"):
         box_means(np.zeros((3, 3, 1)), np.ones((3, 3), bool), 4)
