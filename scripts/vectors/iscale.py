@@ -23,7 +23,25 @@ _P = "tests/arithmetic/test_pooling.py::"
 _I = "tests/models/test_iscale.py::"
 _R = "tests/test_reference_iscale.py::"
 _C = "tests/arithmetic/test_cell_less.py::"
-_CLUSTERS = Row(LATER, "clusters are part of the analysis stage")
+_K = "tests/arithmetic/test_clusters.py::"
+_ISLANDS = Row(SAME, "by edges; theirs by corners too", _K + "test_islands_are_taken_in_as_in_the_original")
+_SHARP = Row(
+    OURS,
+    "maps are not blurred before they are grouped; islands end the same",
+    _K + "test_without_smoothing_islands_end_as_the_smoothed_maps_do_in_the_original",
+)
+_GROUPS = Row(SAME, "", _K + "test_groups_are_those_of_the_original")
+_NAMES = Row(SAME, "", "tests/stages/test_analysis.py::test_names_are_the_originals_at_every_threshold")
+_PANEL = Row(SAME, "", "tests/readers/test_marker_panel.py::test_the_originals_panel_is_read")
+_SCORES = Row(
+    SAME,
+    "a missing panel scores 0; theirs loses the square",
+    "tests/arithmetic/test_markers.py::test_scores_of_panels_are_the_originals",
+)
+_D = "tests/arithmetic/test_contrasts.py::"
+_MOMENTS = Row(SAME, "", _D + "test_count_mean_and_variance_of_groups_are_the_originals")
+_E = "tests/arithmetic/test_agreement.py::"
+_ODDS = Row(SAME, "", _E + "test_joint_table_and_odds_ratios_are_the_originals")
 _PERCOLATES = "in recipe original; the default merges nothing"
 _FORWARD = Row(SAME, "", _I + "test_network_mean_over_the_disk_and_loss_of_the_original")
 _NORMALISE = Row(SAME, "", _R + "test_scaling_and_activations_of_the_original")
@@ -88,7 +106,7 @@ ROWS: dict[str, dict[str, Row]] = {
             ("gauss2", "gauss8", "x_nan", "gauss2_nan"),
             Row(
                 OURS,
-                "nothing is blurred or painted in: clusters take islands in instead, and box means skip what is not there",
+                "nothing is blurred or painted in: clusters take islands in, box means skip what is not there",
                 _S + "test_nothing_is_painted_into_a_hole_where_the_original_blurs_over_it",
             ),
         ),
@@ -155,7 +173,7 @@ ROWS: dict[str, dict[str, Row]] = {
             ("embs", "embs_mean", "embs_std", "embs_norm_first"),
             Row(
                 SAME,
-                "the published trainer throws it away; models read it here",
+                "the published trainer throws them away; all but the published recipes read them here",
                 _R + "test_standardised_features_are_the_originals_and_are_read_by_models",
             ),
         ),
@@ -164,10 +182,64 @@ ROWS: dict[str, dict[str, Row]] = {
     "v12_model/predict.json": dict.fromkeys(
         ("embs", "GA", "GB", "gene_embedding_shape", "gene_embedding_cell00_first8", "dtypes"), _PREDICT
     ),
-    "v13_cluster/cluster.json": {"*": _CLUSTERS},
-    "v14_marker/marker.json": {"*": Row(LATER, "marker panels are part of the analysis stage")},
-    "v15_differential/differential.json": {"*": Row(LATER, "differential expression is part of the analysis stage")},
-    "v16_enrich/enrich.json": {"*": Row(LATER, "enrichment is part of the analysis stage")},
+    "v13_cluster/cluster.json": {
+        **dict.fromkeys(("embedding", "n_clusters", "method", "labels", "sort_labels", "rule"), _GROUPS),
+        "labels_min5": _ISLANDS,
+        **dict.fromkeys(("smoothed_size2", "labels_smoothed_min5"), _SHARP),
+        **dict.fromkeys(
+            ("connected", "largest_connected"),
+            Row(
+                OURS,
+                "a cluster is all of its pieces: none is singled out, and pieces get no numbers",
+                _K + "test_a_cluster_is_all_of_its_pieces",
+            ),
+        ),
+    },
+    "v14_marker/marker.json": {
+        **dict.fromkeys(("markers_csv", "label_order"), _PANEL),
+        **dict.fromkeys(("genes", "mask_small_refined", "scores", "percentile_G1_no_cutoff"), _SCORES),
+        **dict.fromkeys(
+            (
+                *("labels_argmax", "confidence", "labels_threshold_0.01", "labels_threshold_0.05"),
+                *("labels_threshold_0.1", "labels_threshold_0.3"),
+            ),
+            _NAMES,
+        ),
+        "clean_names": Row(
+            OURS,
+            "names stay as they are written: one image holds all labels, and not a file each",
+            "tests/cli/test_analyse.py::test_labels_are_in_the_section_as_other_programs_look_for_them",
+        ),
+        "mean_score_all4": Row(
+            OURS,
+            "ranks alone: in the older score the brightest square decides all others",
+            "tests/arithmetic/test_markers.py::test_one_bright_square_changes_no_other_score_where_it_does_in_the_originals_mean",
+        ),
+        "temperature": Row(
+            OURS,
+            "names are not drawn by lot",
+            "tests/stages/test_analysis.py::test_names_are_not_drawn_by_lot_where_the_original_can",
+        ),
+    },
+    "v15_differential/differential.json": {
+        **dict.fromkeys(("labels", "expression", "by_cluster", "index"), _MOMENTS),
+        "results": Row(
+            OURS,
+            "the others' mean is over their own squares, theirs over all; no p, as squares are no independent samples",
+            _D + "test_the_others_mean_is_over_their_own_squares_where_the_originals_is_not",
+        ),
+    },
+    "v16_enrich/enrich.json": {
+        **dict.fromkeys(("clusters", "celltypes", "names", "joint_prob", "odds_ratio"), _ODDS),
+        **dict.fromkeys(
+            ("log2_table_T_B_rows", "rule"),
+            Row(
+                OURS,
+                "the same where enriched; depletion is kept, which theirs leaves out",
+                _E + "test_depletion_is_kept_where_the_original_leaves_it_out",
+            ),
+        ),
+    },
     "v17_metrics/metrics.json": dict.fromkeys(
         ("x", "y", "metrics"),
         Row(

@@ -173,6 +173,10 @@ ROWS: dict[str, dict[str, Row]] = {
             "as the method multinomial; by default counts are only lost, never dealt anew",
             "tests/stages/test_depth.py::test_the_published_experiment_is_the_originals",
         ),
-        "cluster_agreement": Row(LATER, _ANALYSIS),
+        "cluster_agreement": Row(
+            SAME,
+            "small groups are not merged into the largest first",
+            "tests/arithmetic/test_agreement.py::test_the_share_on_best_partners_is_the_originals_accuracy",
+        ),
     },
 }

@@ -44,6 +44,7 @@ _PUBLIC: dict[str, str] = {
     "fit": "napari_pixelgene.pipeline.learning",
     "predict": "napari_pixelgene.pipeline.learning",
     "evaluate": "napari_pixelgene.pipeline.judging",
+    "analyse": "napari_pixelgene.pipeline.analysing",
     "read_maps": "napari_pixelgene.store.maps",
 }
 

@@ -43,7 +43,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for run in found["runs"]:
         yield from _run(run)
     for maps in found["maps"]:
-        yield f"  maps      {maps['name']}: {maps['unit']}"
+        labels = f"; {', '.join(maps['labels'])}" if maps["labels"] else ""
+        yield f"  maps      {maps['name']}: {maps['unit']}{labels}"
     for key, reason in found["stale"].items():
         yield f"  stale     {key}: {reason}"
     for name in found["unfinished"]:

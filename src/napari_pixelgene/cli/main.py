@@ -31,6 +31,7 @@ _COMMANDS = (
     (_FLOW, "fit", "fit:fit", "Train a model on one or several sections."),
     (_FLOW, "predict", "predict:predict", "Predict gene maps over sections with a trained run."),
     (_FLOW, "evaluate", "evaluate:evaluate", "Score a model on tissue it has not seen, beside its controls."),
+    (_FLOW, "analyse", "analyse:analyse", "Group and name the squares of a run's maps, and tell what sets them apart."),
     (_WHOLE, "compare", "compare:compare", "Score several models on the same held-out tissue, as a TOML file says."),
     (_WHOLE, "run", "run:run", "Do the whole flow as a TOML file says."),
     (_WHOLE, "queue", "queue:queue", "Predict a folder of slides with one run; one that fails stops no other."),

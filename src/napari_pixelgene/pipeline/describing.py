@@ -12,6 +12,7 @@ from napari_pixelgene.pipeline.preparing import MASK, REGION, SLIDE, region_hash
 from napari_pixelgene.pipeline.slide import HE, is_placed, slide_hash
 from napari_pixelgene.store import provenance
 from napari_pixelgene.store.captures import read_capture
+from napari_pixelgene.store.labels import labelled
 from napari_pixelgene.store.maps import maps_attributes
 from napari_pixelgene.store.models import run_meta
 from napari_pixelgene.store.references import changed, references, whereabouts
@@ -121,4 +122,5 @@ def _times(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 def _maps(store: SectionStore, name: str) -> dict[str, Any]:
     values = maps_attributes(store, name)
-    return {"name": name, "model": values.get("model"), "unit": values["unit"]}
+    labels = labelled(store, name)
+    return {"name": name, "model": values.get("model"), "unit": values["unit"], "labels": labels}

@@ -14,5 +14,5 @@ def remove_run(store: SectionStore, run: str) -> None:
     """Delete a run and its maps from a section; what it learned from stays. Unknown names change nothing."""
     for room in ("maps", "models"):
         store.remove(room, run)
-    for stage in ("training", "prediction", "evaluation"):
+    for stage in ("training", "prediction", "evaluation", "analysis"):
         provenance.forget(store, f"{stage}/{run}")

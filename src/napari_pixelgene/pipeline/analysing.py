@@ -1,0 +1,169 @@
+"""What a run's maps say of a section: clusters, names by marker genes, their tables. Kept in the section as labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_pixelgene.elements.labelling import ANNOTATION, CLUSTERS, Labelling
+from napari_pixelgene.errors import InputError, SettingsError, StoreError
+from napari_pixelgene.exporters import analysis_tables as tables
+from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.readers.marker_panel import read_marker_panel
+from napari_pixelgene.stages.analysis import (
+    STAGE,
+    AnalysisSettings,
+    annotate_maps,
+    cluster_maps,
+    label_moments,
+)
+from napari_pixelgene.store import provenance
+from napari_pixelgene.store.labels import LABELS, labelled, read_labels, write_labels
+from napari_pixelgene.store.maps import maps_attributes, read_maps
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from napari_pixelgene.elements.expression import Expression
+    from napari_pixelgene.elements.genes import GeneTable
+    from napari_pixelgene.store.section import SectionStore
+
+Panels = Mapping[str, tuple[str, ...]]
+# Of the settings those that decide the clusters.
+_GROUPED = {"clusters", "components", "smallest", "seed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What was found in the maps of a run, and the tables that were written."""
+
+    run: str
+    genes: GeneTable
+    superpixel_um: float
+    clusters: Labelling
+    annotation: Labelling | None = None
+    tables: tuple[Path, ...] = ()
+
+
+def analyse(
+    store: SectionStore,
+    run: str,
+    settings: AnalysisSettings | None = None,
+    markers: Path | None = None,
+    out: Path | None = None,
+    against: str | None = None,
+    on_event: OnEvent = silent,
+) -> Analysis:
+    """Clusters of a run's maps and, with `markers` (a table gene,label), a name for every square.
+
+    Both are kept beside the maps as OME-Zarr labels; what is there with the same settings is opened. With `out` tables
+    are written into that folder; with `against` the clusters are compared there with those of another run. Raises
+    StoreError where the maps or the other run's clusters are missing, InputError where no marker is a gene of the run.
+    """
+    settings = settings or AnalysisSettings()
+    maps, panels = _require(store, run, markers, out, against, on_event)
+    started, inputs = time.monotonic(), {f"prediction/{run}": str(maps_attributes(store, run)["fingerprint"])}
+    chosen = {CLUSTERS: settings.model_dump(include=_GROUPED)}
+    if panels is not None:
+        spelled = {name: list(genes) for name, genes in panels.items()}
+        chosen[ANNOTATION] = {"confidence": settings.confidence, "panels": spelled}
+    found, made = {}, False
+    for kind, some in chosen.items():
+        key = provenance.fingerprint(some, inputs)
+        stored = _stored(store, run, kind, key, on_event)
+        found[kind] = stored or _made(maps, kind, settings, panels or {}, on_event)
+        if stored is None:
+            write_labels(store, run, found[kind], maps.superpixel_um, key)
+            made = True
+    if made:
+        seconds, versions = time.monotonic() - started, provenance.versions("scikit-learn")
+        whole = provenance.fingerprint(chosen, inputs)
+        provenance.record(store, f"{STAGE}/{run}", whole, chosen, inputs, seconds, versions)
+    done = Analysis(run, maps.genes, maps.superpixel_um, found[CLUSTERS], found.get(ANNOTATION))
+    return done if out is None else replace(done, tables=tables.write_tables(out, _tables(store, done, against)))
+
+
+def _require(
+    store: SectionStore, run: str, markers: Path | None, out: Path | None, against: str | None, on_event: OnEvent
+) -> tuple[Expression, Panels | None]:
+    """The maps and the panels; whatever is wrong with what was asked is told before anything is computed."""
+    if run not in store.mapped_runs():
+        known = ", ".join(store.mapped_runs()) or "none"
+        raise StoreError(
+            f"{store.path.name} has no maps of a run '{run}' (it has: {known}).",
+            f"pixelgene predict {store.path.name} --run {run}",
+        )
+    if against is not None and out is None:
+        raise SettingsError("--against compares in tables.", "Say where they go: --out FOLDER.")
+    if against is not None and (against not in store.mapped_runs() or CLUSTERS not in labelled(store, against)):
+        raise StoreError(
+            f"{store.path.name} has no clusters of a run '{against}' to compare with.",
+            f"pixelgene analyse {store.path.name} --run {against}",
+        )
+    maps = read_maps(store, run)
+    return maps, None if markers is None else _panels(markers, maps.genes, run, on_event)
+
+
+def _panels(path: Path, genes: GeneTable, run: str, on_event: OnEvent) -> Panels:
+    """The panels with the genes that the maps hold; those without any are left out, and it is said."""
+    read = read_marker_panel(path)
+    held = {label: tuple(symbol for symbol in some if symbol in genes) for label, some in read.items()}
+    lost = sorted({symbol for some in read.values() for symbol in some if symbol not in genes})
+    kept = {label: some for label, some in held.items() if some}
+    if not kept:
+        some = ", ".join(lost[:5]) + (" …" if len(lost) > 5 else "")
+        raise InputError(
+            f"None of the markers in {path} is a gene of the maps of '{run}' ({some}).",
+            "Spell them as the run does, or predict them as well.",
+        )
+    if lost:
+        shown = ", ".join(lost[:10]) + (" …" if len(lost) > 10 else "")
+        on_event(Note(f"{len(lost)} markers in {path.name} are no genes of '{run}': {shown}.", stage=STAGE))
+    for label in (label for label in read if label not in kept):
+        on_event(Note(f"'{label}' has no marker among them and names nothing.", "warning", STAGE))
+    return kept
+
+
+def _stored(store: SectionStore, run: str, kind: str, key: str, on_event: OnEvent) -> Labelling | None:
+    """A labelling that was made with that fingerprint; None where it is to be made, which needs a section that takes
+    writes."""
+    if kind in labelled(store, run) and provenance.made_with(store, "maps", run, LABELS, kind) == key:
+        on_event(Note(f"The {kind} of '{run}' on {store.path.name} are there already.", stage=STAGE))
+        return read_labels(store, run, kind)
+    store.require_writable()
+    return None
+
+
+def _made(maps: Expression, kind: str, settings: AnalysisSettings, panels: Panels, on_event: OnEvent) -> Labelling:
+    """Clusters, numbered from 1 for the largest on, or names, with what every gene is like in them."""
+    if kind == CLUSTERS:
+        labels, confidence = cluster_maps(maps, settings, on_event), None
+        names = tuple(str(number) for number in range(1, int(labels.max()) + 2))
+    else:
+        found = annotate_maps(maps, panels, settings, on_event)
+        labels, names, confidence = found.labels, found.names, found.confidence
+    return Labelling(kind, labels, names, label_moments(maps, labels, len(names), on_event), confidence)
+
+
+def _tables(store: SectionStore, found: Analysis, against: str | None) -> dict[str, pl.DataFrame]:
+    """{file name: table} of what was found."""
+    out = {
+        "clusters.csv": tables.label_table(found.clusters, found.superpixel_um),
+        "clusters_genes.csv": tables.gene_table(found.clusters, found.genes),
+    }
+    others: dict[str, Labelling] = {}
+    if found.annotation is not None:
+        out["annotation.csv"] = tables.label_table(found.annotation, found.superpixel_um)
+        out["annotation_genes.csv"] = tables.gene_table(found.annotation, found.genes)
+        out["enrichment.csv"] = tables.enrichment_table(found.clusters, found.annotation)
+        others[ANNOTATION] = found.annotation
+    if against is not None:
+        others[f"clusters of {against}"] = other = read_labels(store, against, CLUSTERS)
+        out["partners.csv"] = tables.partner_table(found.clusters, other)
+    if others:
+        out["agreement.csv"] = tables.agreement_table(found.clusters, others)
+    out["squares.parquet"] = tables.square_table(found.clusters, found.annotation, found.superpixel_um)
+    return out
