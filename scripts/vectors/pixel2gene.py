@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rows import LATER, OURS, SAME, Row
+from rows import OURS, SAME, Row
 
 _P = "tests/models/test_pixel2gene.py::"
 _G = "tests/arithmetic/test_geometry.py::"
@@ -12,7 +12,6 @@ _BINS = "tests/stages/test_binning.py::test_the_originals_bins_where_they_are_ri
 _N, _H = "tests/encoders/test_network.py::", "tests/encoders/test_hipt.py::"
 _SWEEP = "tests/arithmetic/test_sweeping.py::"
 _UMI = "tests/stages/test_unit_quality.py::"
-_ANALYSIS = "part of the analysis stage"
 _PICTURES = "tests/report/test_reference_pictures.py::"
 
 ROWS: dict[str, dict[str, Row]] = {
@@ -151,7 +150,7 @@ ROWS: dict[str, dict[str, Row]] = {
             _M + "test_correlations_and_errors_are_the_originals",
         ),
         "ssim": Row(SAME, "scikit-image's, range 1", _M + "test_similarity_is_skimages_with_range_one"),
-        "pool": Row(LATER, _ANALYSIS),
+        "pool": Row(SAME, "", "tests/arithmetic/test_areas.py::test_maps_summed_over_blocks_are_the_originals"),
         "get_clipped": Row(
             OURS,
             "values are shown whole; only the colour scale ends at a percentile",

@@ -44,6 +44,8 @@ _PUBLIC: dict[str, str] = {
     "fit": "napari_pixelgene.pipeline.learning",
     "predict": "napari_pixelgene.pipeline.learning",
     "evaluate": "napari_pixelgene.pipeline.judging",
+    "export_squares": "napari_pixelgene.pipeline.exporting_maps",
+    "export_predicted_cells": "napari_pixelgene.pipeline.exporting_maps",
     "analyse": "napari_pixelgene.pipeline.analysing",
     "read_maps": "napari_pixelgene.store.maps",
 }

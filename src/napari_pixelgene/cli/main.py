@@ -38,7 +38,12 @@ _COMMANDS = (
     (_WHOLE, "demo", "demo:demo", "Simulate a small slide and do the whole flow on it."),
     (_WHOLE, "simulate", "simulate:simulate", "Write a synthetic slide and its Xenium run, with known truth."),
     (_AROUND, "info", "info:info", "Tell what is in a section and what is stale."),
-    (_AROUND, "export", "export:export", "Write transcripts, cells or outlines with their places on the H&E."),
+    (
+        _AROUND,
+        "export",
+        "export:export",
+        "Write what was measured, with places on the H&E, or a run's maps of squares or cells.",
+    ),
     (_AROUND, "relink", "relink:relink", "Tell a section where its files have moved to."),
     (_AROUND, "models", "models:models", "List the models and encoders, and their settings."),
     (_AROUND, "encoders", "encoders:encoders", "List the encoders, what each needs, and what is missing here."),

@@ -16,8 +16,10 @@ from napari_pixelgene.exporters.moved import Moved, Placing, write_moved
 from napari_pixelgene.pipeline.slide import open_slide, reopen, require_capture, source_of, to_he_um
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.progress import Note, OnEvent, silent
+from napari_pixelgene.readers.outlines import Outlines, by_cell
 from napari_pixelgene.readers.whole_rows import WholeRows, open_rows
 from napari_pixelgene.readers.xenium import find_bundle, find_transcripts
+from napari_pixelgene.readers.xenium_cells import read_boundaries
 from napari_pixelgene.store.tables import take_part, take_positions
 
 if TYPE_CHECKING:
@@ -89,6 +91,20 @@ def export_boundaries(
         )
     rows = open_rows(_table(bundle, "nucleus_boundaries" if nuclei else "cell_boundaries"), ("cell_id", *_OUTLINES))
     return _written(store, found, out, rows, _OUTLINES, on_event)
+
+
+def outlines_um(store: SectionStore, capture: StoredCapture) -> Outlines:
+    """{cell: vertices (n, 2) in H&E µm} of a Xenium run that is registered; NaN where a vertex has no place."""
+    bundle = _bundle(store, capture)
+    if bundle is None:
+        raise StoreError(
+            f"The run '{capture.name}' has no outlines; only Xenium runs bring them.",
+            "Give outlines on the H&E: --outlines FILE.",
+        )
+    placing = Placing(to_he_um(store, capture, "stage_um"), float(store.meta()["mpp"]), open_slide(store).yx_shape)
+    frame = read_boundaries(_table(bundle, "cell_boundaries")).collect()
+    places = placing.places(frame.select(_OUTLINES).to_numpy())
+    return by_cell(frame.with_columns(x=places[:, 0], y=places[:, 1]), ("x", "y"))
 
 
 def export_moved(
