@@ -88,6 +88,15 @@ def test_no_other_label_than_background_is_left_alone() -> None:
     assert islands_taken_in(corner, 2)[2, 2] == 0  # below (1, 2), which is 0
 
 
+def test_the_longest_border_decides_and_of_equals_the_smaller_label() -> None:
+    labels = np.repeat([[0, 0, 0, 2, 2, 2]], 6, axis=0)
+    labels[4:] = 1
+    labels[2:4, 2:4] = 3  # three edges with 0, three with 2, two with 1
+    assert (islands_taken_in(labels, 5)[2:4, 2:4] == 0).all()
+    labels[1, 2] = 2  # now two with 0, four with 2
+    assert (islands_taken_in(labels, 5)[2:4, 2:4] == 2).all()
+
+
 def test_the_smallest_goes_first_and_counts_for_what_it_joined() -> None:
     # The 2 (one square) joins the 1s, who are four then and need not join the 0s.
     labels = np.zeros((4, 7), int)

@@ -118,10 +118,10 @@ def test_tables_add_up(folder: Path, section: SectionStore) -> None:
     assert len(weak) > 0 and weak.max() < 0.6
     enrichment = pl.read_csv(out / "enrichment.csv")
     assert enrichment["annotation"].to_list() == ["B/two", "one"] and enrichment.columns[1:] == ["1", "2", "3", "4"]
-    one, second = annotation.labels == 2, clusters.labels == 1
+    one, third = annotation.labels == 2, clusters.labels == 2
     tissue = clusters.labels >= 0
-    odds = ((one & second).sum() * (tissue & ~one & ~second).sum()) / ((one & ~second).sum() * (~one & second).sum())
-    assert enrichment["2"][1] == pytest.approx(np.log2(odds), abs=1e-9)
+    odds = ((one & third).sum() * (tissue & ~one & ~third).sum()) / ((one & ~third).sum() * (~one & third).sum())
+    assert enrichment["3"][1] == pytest.approx(np.log2(odds), abs=1e-9)
     agreement = pl.read_csv(out / "agreement.csv")
     assert agreement["with"].to_list() == ["annotation"] and agreement["squares"][0] == len(squares) - len(weak)
 
@@ -153,6 +153,17 @@ def test_runs_are_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert sorted(partners["partner"]) == [1, 2, 3, 4]
     assert partners["squares"].sum() == pytest.approx(table["matched"] * table["squares"])
     assert not (out / "annotation.csv").exists()
+
+
+def test_maps_made_anew_lose_their_labels_and_say_so(folder: Path, section: SectionStore) -> None:
+    assert run(folder, name="few") == 0
+    symbols = read_maps(section, "few").genes.symbols[:3]
+    assert main(["predict", str(section.path), "--run", "few", "--genes", *symbols]) == 0
+    found = describe(section)
+    assert {m["name"]: m["labels"] for m in found["maps"]}["few"] == []
+    assert found["stale"] == {"analysis/few": "prediction/few changed"}
+    assert run(folder, name="few") == 0
+    assert describe(section)["stale"] == {} and read_labels(section, "few", CLUSTERS).moments.mean.shape[1] == 3
 
 
 def test_what_is_there_is_told_and_goes_with_the_run(

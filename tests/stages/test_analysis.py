@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score
 
 from napari_pixelgene.arithmetic.contrasts import Moments
 from napari_pixelgene.elements.expression import Expression
@@ -101,6 +104,18 @@ def test_maps_larger_than_a_tile_are_read_tile_by_tile(monkeypatch: pytest.Monke
     assert maps.levels[0].reads == 3 * 4  # totals, sample, labels  # type: ignore[attr-defined]
     done = [(e.done, e.total) for e in heard if isinstance(e, Progress)]
     assert done == [(i, 4) for i in range(5)] * 3
+
+
+def test_groups_are_sklearns_of_the_composition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "_SHARE", 3)
+    rng = np.random.default_rng(8)
+    values = (rng.gamma(0.7, 1, (8, 26, 31)) * rng.lognormal(0, 1, (26, 31))).astype(np.float32)
+    flat = values.reshape(8, -1).T.astype(np.float64)
+    composition = np.log1p(flat / flat.sum(1, keepdims=True) * 1e4)
+    scores = PCA(3).fit_transform(composition)
+    theirs = KMeans(5, n_init=10, random_state=0).fit(scores).labels_
+    ours = cluster_maps(expression(values), AnalysisSettings(clusters=5, components=3, smallest=1)).ravel()
+    assert adjusted_rand_score(ours, theirs) > 0.99
 
 
 def test_the_seed_decides_and_the_default_is_repeatable() -> None:

@@ -26,12 +26,9 @@ def odds_ratios(joint: IntArray) -> FloatArray:
     """How many times the odds of a column are, inside a row's squares, those outside: p(i, j) p(not i, not j) over
     p(i, not j) p(not i, j). 0 where they never meet, infinite where one of them never stands alone, NaN of a row or
     column that is empty or is everything."""
-    p = joint / max(int(joint.sum()), 1)
-    row, column = p.sum(1, keepdims=True), p.sum(0, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         out: FloatArray = joint * _neither(joint) / (_alone(joint, 1) * _alone(joint, 0))
-    trivial = (row == 0) | (column == 0) | (row == 1) | (column == 1)
-    return np.where(trivial, np.nan, out)
+    return out
 
 
 def _alone(joint: IntArray, axis: int) -> FloatArray:
