@@ -196,7 +196,7 @@ def test_what_is_there_is_told_and_goes_with_the_run(
         (("--run", "first", "--markers", "no.csv"), ("no.csv", "gene and label")),
         (("--run", "first", "--markers", "strange.csv"), ("strange.csv", "XYZ1", "'first'")),
         (("--run", "first", "--markers", "broken.csv"), ("broken.csv", "row 3")),
-        (("--run", "first", "--out", "markers.csv"), ("markers.csv cannot be written",)),
+        (("--run", "first", "--out", "markers.csv"), ("markers.csv is a file",)),
     ],
 )
 def test_what_is_wrong_is_told(
@@ -207,7 +207,9 @@ def test_what_is_wrong_is_told(
     (folder / "strange.csv").write_text("gene,label\nXYZ1,a\n")
     (folder / "broken.csv").write_text("gene,label\nXYZ1,a\nXYZ2,\n")
     capsys.readouterr()
+    before = content(folder / "A.section.zarr")
     assert main(["analyse", "A.section.zarr", *more]) == 2
+    assert content(folder / "A.section.zarr") == before
     said = capsys.readouterr().err
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and all(word in errors[0] for word in words), said

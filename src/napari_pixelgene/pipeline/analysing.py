@@ -96,6 +96,8 @@ def _require(
             f"{store.path.name} has no maps of a run '{run}' (it has: {known}).",
             f"pixelgene predict {store.path.name} --run {run}",
         )
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; tables go into a folder.", "Name another place with --out.")
     if against is not None and out is None:
         raise SettingsError("--against compares in tables.", "Say where they go: --out FOLDER.")
     if against is not None and (against not in store.mapped_runs() or CLUSTERS not in labelled(store, against)):
