@@ -34,6 +34,7 @@ from napari_pixelgene.store.section import SectionStore
 # Width and height in µm, genes.
 SIZES = ((700, 560, 24), (1000, 800, 150))
 SETTINGS = FitSettings(genes="all", model_settings={"epochs": 3, "patience": 99})
+OTHERS = "histosge", "histex"
 
 
 def prepared(folder: Path, width: float, height: float, genes: int) -> SectionStore:
@@ -81,6 +82,12 @@ def main() -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             print(f"  disk {written(store) / 1e6:.1f} MB   foretold {told.disk_bytes / 1e6:.1f} MB")
             print(f"  memory {peak:.2f} GB with the simulation   foretold {told.memory_bytes / 1e9:.2f} GB")
+            for model in OTHERS:
+                settings = SETTINGS.replace(model=model)
+                start = time.process_time()
+                fit([store], model, settings)
+                took = time.process_time() - start
+                print(f"  fit, {model} {took:.2f} s   foretold {estimate([store], settings).parts['fit']:.2f} s")
 
 
 if __name__ == "__main__":
