@@ -22,7 +22,7 @@ from napari_pixelgene.pipeline import exporting_maps
 from napari_pixelgene.pipeline.exporting import export_boundaries
 from napari_pixelgene.pipeline.exporting_maps import export_predicted_cells, export_squares
 from napari_pixelgene.progress import Event, Note
-from napari_pixelgene.readers.outlines import read_outlines
+from napari_pixelgene.readers.cell_outlines import read_outlines
 from napari_pixelgene.simulate.run import SimulatedRun
 from napari_pixelgene.store.maps import begin_maps, read_maps
 from napari_pixelgene.store.section import SectionStore

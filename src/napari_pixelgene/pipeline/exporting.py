@@ -16,7 +16,7 @@ from napari_pixelgene.exporters.moved import Moved, Placing, write_moved
 from napari_pixelgene.pipeline.slide import open_slide, reopen, require_capture, source_of, to_he_um
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.progress import Note, OnEvent, silent
-from napari_pixelgene.readers.outlines import Outlines, by_cell
+from napari_pixelgene.readers.cell_outlines import Outlines, by_cell
 from napari_pixelgene.readers.whole_rows import WholeRows, open_rows
 from napari_pixelgene.readers.xenium import find_bundle, find_transcripts
 from napari_pixelgene.readers.xenium_cells import read_boundaries

@@ -17,7 +17,7 @@ from napari_pixelgene.exporters.map_table import Rows, map_table
 from napari_pixelgene.pipeline.exporting import outlines_um
 from napari_pixelgene.pipeline.slide import grid_of, require_capture
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent, track
-from napari_pixelgene.readers.outlines import Outlines, read_outlines
+from napari_pixelgene.readers.cell_outlines import Outlines, read_outlines
 from napari_pixelgene.store.maps import read_maps
 
 if TYPE_CHECKING:
