@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -72,6 +74,18 @@ def test_a_shift_leads_back_from_anywhere() -> None:
         away[:2, 2] += shift
         back = rough.shifted(picture(*fixed), moving, away)
         assert off(back.matrix, true, shape) < 0.2 and back.score > 0.95
+
+
+@pytest.mark.parametrize("wrong", [np.diag([100.0, 100, 1]), np.diag([0.01, 1, 1]), np.diag([1000.0, 0.001, 1])])
+def test_no_shift_is_sought_for_a_scale_that_is_wrong(wrong: np.ndarray) -> None:
+    """It would take gigabytes, and lead nowhere."""
+    fixed = tissue()
+    tracemalloc.start()
+    stays = rough.shifted(picture(*fixed), picture(*fixed), wrong)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30e6 and stays.score < 0.3
+    np.testing.assert_array_equal(stays.matrix, wrong)
 
 
 def test_a_part_without_an_edge_is_found_by_its_texture() -> None:

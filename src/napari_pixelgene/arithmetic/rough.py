@@ -40,6 +40,8 @@ _FOLLOWED = (16, 6, 3)
 _PEAKS_A_TURN = 2
 # Placements whose content lies this much of its extent apart are different ones.
 _APART = 0.12
+# Pixels of both pictures are of one size: more than so many times as large is a wrong scale.
+_STRETCH = 3.0
 # How far the scale may drift from the one it was given, as a share.
 SCALE_SLACK = 0.08
 
@@ -107,7 +109,14 @@ def place(
 
 
 def shifted(fixed: Picture, moving: Picture, matrix: Matrix) -> Placement:
-    """The best placement that a shift of `matrix`, however far, and a small similarity lead to."""
+    """The best placement that a shift of `matrix`, however far, and a small similarity lead to.
+
+    A matrix that makes the moving picture several times as large or as small as it is, along any way, is left as it is:
+    no shift mends it, and the search would need memory by the square of its size.
+    """
+    stretch = np.linalg.svd(matrix[:2, :2], compute_uv=False)
+    if stretch[0] > _STRETCH or stretch[1] < 1 / _STRETCH:
+        return Placement(matrix, agreement(fixed, moving, matrix))
     levels = _levels(fixed, moving)
     start = Placement(matrix, 0.0).scaled(0.5 ** (len(levels) - 1), 0.5 ** (len(levels) - 1))
     still, turning = levels[0]

@@ -194,12 +194,13 @@ def _learning(trained: Sequence[_Slide], settings: FitSettings, genes: int | Non
     own = _own(settings)
     pairs = [(slide, capture) for slide in trained for capture in _captures(slide, settings)]
     captures = [capture for _, capture in pairs]
-    units = min(sum(_units(slide, capture) for slide, capture in pairs), settings.max_units)
+    there = sum(_units(slide, capture) for slide, capture in pairs)
+    units = min(there, settings.max_units)
     streamed, model = all(is_streamed(c) for c in captures), model_class(settings.model)
     transcripts = sum(map(_transcripts, captures))
     joined = model.joins_bins and streamed
     if joined:
-        units /= max(1.0, ENOUGH_COUNTS * units / max(transcripts, 1.0))
+        units /= max(1.0, ENOUGH_COUNTS * there / max(transcripts, 1.0))
     recipe = getattr(own, "recipe", "components")
     return _Learning(
         units=units,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_pixelgene.store.captures import StoredCapture
     from napari_pixelgene.store.section import SectionStore
 
-_IF_SO, _ELSE = "take them so with --mend", "look at the file which it is"
+_IF_SO, _ELSE = "take them so with --mend", "the file should tell which"
 _TAKE = "Mend the file, or take them so with --mend."
 _CHECK = "Check that the file belongs to this slide, and on which pyramid level its points were clicked."
 
@@ -117,8 +117,9 @@ def explained(error: RegistrationError, proposal: Proposal | None) -> Registrati
         return error
     if proposal.is_mirror:
         return type(error)(error.problem, f"{proposal.words} {error.mend}")
-    take = _TAKE if proposal.keypoints is not None else "Look at the file which it is."
-    return type(error)(error.problem, f"{proposal.words} {take} Otherwise: {error.mend}")
+    take = _TAKE if proposal.keypoints is not None else "The file should tell which."
+    else_ = "" if error.mend.startswith("If ") else "Otherwise: "
+    return type(error)(error.problem, f"{proposal.words} {take} {else_}{error.mend}")
 
 
 def require_on_images(pairs: Keypoints, around: Surroundings, proposal: Proposal | None, on_event: OnEvent) -> str:

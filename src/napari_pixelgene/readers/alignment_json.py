@@ -77,7 +77,7 @@ def sound_matrix(name: str, matrix: FloatArray) -> FloatArray:
     if not matrix[:2, 2].any() and np.abs(matrix[2, :2]).max() >= abs(matrix[2, 2]):
         raise InputError(
             f"The matrix in {name} is transposed: its shift stands in the last row, not in the last column.",
-            "Exchange its rows and columns (numpy: matrix.T).",
+            "Write its rows as columns, so that it ends in 0, 0, 1.",
         )
     return geometry.scaled(matrix)
 
