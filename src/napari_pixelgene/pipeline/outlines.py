@@ -129,7 +129,7 @@ def check_direction(
         return
     words = _misplaced(found, f"the matrix in {name} lays", "it belongs")
     if words:
-        on_event(Note(words, "warning", "alignment"))
+        on_event(Note(f"{words} It is taken all the same.", "warning", "alignment"))
 
 
 def _misplaced(found: Agreements, laying: str, whose: str) -> str:
