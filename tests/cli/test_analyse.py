@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,13 @@ import pytest
 import zarr
 
 from commands import content
+from napari_pixelgene.arithmetic.contrasts import Moments
+from napari_pixelgene.cli.analyse import _lines
 from napari_pixelgene.cli.main import main
-from napari_pixelgene.elements.labelling import ANNOTATION, CLUSTERS
-from napari_pixelgene.pipeline.analysing import analyse
+from napari_pixelgene.elements.genes import GeneTable
+from napari_pixelgene.elements.labelling import ANNOTATION, CLUSTERS, Labelling
+from napari_pixelgene.exporters.analysis_tables import partner_table
+from napari_pixelgene.pipeline.analysing import Analysis, analyse
 from napari_pixelgene.pipeline.describing import describe
 from napari_pixelgene.pipeline.removing import remove_run
 from napari_pixelgene.simulate.run import SimulatedRun
@@ -150,7 +155,8 @@ def test_runs_are_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     table = pl.read_csv(out / "agreement.csv").row(0, named=True)
     assert table["with"] == "clusters of few" and 0.1 < table["ari"] < 1 and 0.4 < table["matched"] < 1
     partners = pl.read_csv(out / "partners.csv")
-    assert sorted(partners["partner"]) == [1, 2, 3, 4]
+    assert partners["clusters"].to_list() == [1, 2, 3, 4]
+    assert ((partners["squares"] > 0) == partners["partner"].is_not_null()).all()
     assert partners["squares"].sum() == pytest.approx(table["matched"] * table["squares"])
     assert not (out / "annotation.csv").exists()
 
@@ -171,7 +177,7 @@ def test_what_is_there_is_told_and_goes_with_the_run(
 ) -> None:
     assert run(folder, "--markers", folder / "markers.csv") == 0
     said = capsys.readouterr()
-    assert "2 markers in markers.csv are no genes of 'first': Ghost, Nobody" in said.err
+    assert "warning: 2 markers in markers.csv are no genes of 'first': Ghost (none), Nobody (B/two)" in said.err
     assert "'none' has no marker among them" in said.err
     capsys.readouterr()
     assert main(["info", str(section.path)]) == 0
@@ -184,6 +190,39 @@ def test_what_is_there_is_told_and_goes_with_the_run(
     assert last["run"] == "few" and list(last["clusters"]) == ["1", "2", "3", "4"] and last["tables"] == []
     remove_run(section, "few")
     assert "analysis/few" not in section.meta()["provenance"] and "analysis/first" in section.meta()["provenance"]
+
+
+def test_markers_that_are_misspelt_or_the_same_are_told(
+    folder: Path, section: SectionStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    symbol = read_maps(section, "first").genes.symbols[0]
+    (tmp_path / "m.csv").write_text(f"gene,label\n{symbol},b\n{symbol},a\n{symbol.lower()},a\n")
+    assert run(folder, "--markers", tmp_path / "m.csv") == 0
+    said = capsys.readouterr()
+    assert f"1 marker in m.csv is no gene of 'first': {symbol.lower()} (a; did you mean {symbol}?)." in said.err
+    assert "'a' and 'b' have the same markers: 'a' wins everywhere." in said.err
+    assert "b: 0.000 mm²; no square" in said.out
+
+
+def test_genes_that_set_a_cluster_apart_are_told_whatever_is_not_defined() -> None:
+    nan = np.nan
+    moments = Moments(np.array([2, 2]), np.array([[nan, 1.0, 2.0, 3.0], [1, 1, 1, 1]]), np.ones((2, 4)))
+    labels = np.array([[0, 0, 1, 1]])
+    found = Analysis("r", GeneTable(tuple("ABCD")), 8.0, Labelling(CLUSTERS, labels, ("1", "2"), moments))
+    first, second = _lines(found)[1:]
+    assert first == "  1: 0.000 mm²; D, C" and second == "  2: 0.000 mm²; A"
+    flat = replace(moments, mean=np.array([[2.0] * 4, [1] * 4]))
+    assert _lines(replace(found, clusters=replace(found.clusters, moments=flat)))[2].endswith(
+        "; no gene is higher than elsewhere"
+    )
+
+
+def test_every_cluster_has_a_row_among_the_partners() -> None:
+    moments = Moments(np.ones(3, int), np.ones((3, 1)), np.ones((3, 1)))
+    one = Labelling(CLUSTERS, np.array([[0, 0, 0, 1, 2, 2]]), ("1", "2", "3"), moments)
+    other = Labelling(CLUSTERS, np.array([[0, 0, 1, 0, 1, 1]]), ("1", "2"), moments)
+    rows = partner_table(one, other).rows()
+    assert rows == [("1", "1", 2), ("2", None, 0), ("3", "2", 2)]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ def _values(found: Analysis) -> dict[str, Any]:
 
 def _lines(found: Analysis) -> list[str]:
     """A line a cluster and name: its area, and the genes that set it apart most."""
+    import numpy as np
+
     from napari_pixelgene.arithmetic.contrasts import contrasts
 
     lines = []
@@ -69,9 +71,10 @@ def _lines(found: Analysis) -> list[str]:
         lines.append(f"{one.kind} of '{found.run}':")
         apart, area = contrasts(one.moments).difference, one.squares() * found.superpixel_um**2 / 1e6
         for place, name in enumerate(one.names):
-            best = sorted(range(apart.shape[1]), key=lambda gene: -apart[place, gene])[:_SHOWN]
-            genes = ", ".join(found.genes.symbols[gene] for gene in best if apart[place, gene] > 0)
-            lines.append(f"  {name}: {area[place]:.3f} mm²" + (f"; {genes}" if genes else ""))
+            order = np.argsort(-np.nan_to_num(apart[place], nan=-np.inf), kind="stable")[:_SHOWN]
+            genes = ", ".join(found.genes.symbols[gene] for gene in order if apart[place, gene] > 0)
+            none = "no gene is higher than elsewhere" if area[place] else "no square"
+            lines.append(f"  {name}: {area[place]:.3f} mm²; {genes or none}")
     if found.tables:
         lines.append(f"{len(found.tables)} tables are in {found.tables[0].parent}.")
     return lines

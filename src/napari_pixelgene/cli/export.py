@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, open_section
+from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, counted, open_section
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.exporting import export_moved
 from napari_pixelgene.pipeline.exporting_maps import export_predicted_cells, export_squares
@@ -74,6 +74,6 @@ def _export_maps(
         done = export_squares(store, of_maps.run, out, of_maps.square_um, overwrite, terminal)
     else:
         done = export_predicted_cells(store, of_maps.run, out, capture, of_maps.outlines, overwrite, terminal)
-    rows = "squares" if what == "squares" else "cells"
-    text = f"{done.rows:,} {rows} × {done.genes:,} genes are in {out} ({done.unit})."
+    rows = counted(done.rows, "square" if what == "squares" else "cell")
+    text = f"{rows} × {counted(done.genes, 'gene')}: {out} ({done.unit})."
     terminal.result({**asdict(done), "path": str(done.path)}, text)

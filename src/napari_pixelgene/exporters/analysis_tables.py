@@ -89,11 +89,15 @@ def agreement_table(clusters: Labelling, others: Mapping[str, Labelling]) -> pl.
 
 
 def partner_table(clusters: Labelling, other: Labelling) -> pl.DataFrame:
-    """Which cluster goes with which of the other labelling, one to one, so that most squares lie on pairs."""
+    """A row a cluster: which of the other labelling it goes with, one to one, so that most squares lie on pairs; null
+    where none is left for it that shares a square."""
     joint = joint_counts(clusters.labels, named_only(other), (len(clusters.names), len(other.names)))
     rows, columns = best_partners(joint)
-    partners = [other.names[column] for column in columns]
-    table = {clusters.kind: [clusters.names[row] for row in rows], "partner": partners, "squares": joint[rows, columns]}
+    squares = np.zeros(len(clusters.names), dtype=np.int64)
+    squares[rows] = joint[rows, columns]
+    found = dict(zip(rows.tolist(), columns.tolist(), strict=True))
+    partners = [other.names[found[row]] if many else None for row, many in enumerate(squares)]
+    table = {clusters.kind: clusters.names, "partner": pl.Series(partners, dtype=pl.String), "squares": squares}
     return pl.DataFrame(table)
 
 

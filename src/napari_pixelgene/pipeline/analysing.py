@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,23 +111,40 @@ def _require(
 
 
 def _panels(path: Path, genes: GeneTable, run: str, on_event: OnEvent) -> Panels:
-    """The panels with the genes that the maps hold; those without any are left out, and it is said."""
+    """The panels with the genes that the maps hold; those without any are left out, and it is said, as is what makes
+    two of them one."""
     read = read_marker_panel(path)
     held = {label: tuple(symbol for symbol in some if symbol in genes) for label, some in read.items()}
-    lost = sorted({symbol for some in read.values() for symbol in some if symbol not in genes})
+    lost = {gene: [label for label in read if gene in read[label]] for gene in _unknown(read, genes)}
     kept = {label: some for label, some in held.items() if some}
     if not kept:
-        some = ", ".join(lost[:5]) + (" …" if len(lost) > 5 else "")
         raise InputError(
-            f"None of the markers in {path} is a gene of the maps of '{run}' ({some}).",
+            f"None of the markers in {path} is a gene of the maps of '{run}': {_spelled(lost, genes)}.",
             "Spell them as the run does, or predict them as well.",
         )
     if lost:
-        shown = ", ".join(lost[:10]) + (" …" if len(lost) > 10 else "")
-        on_event(Note(f"{len(lost)} markers in {path.name} are no genes of '{run}': {shown}.", stage=STAGE))
+        many = "1 marker" if len(lost) == 1 else f"{len(lost)} markers"
+        said = "is no gene" if len(lost) == 1 else "are no genes"
+        on_event(Note(f"{many} in {path.name} {said} of '{run}': {_spelled(lost, genes)}.", "warning", STAGE))
     for label in (label for label in read if label not in kept):
         on_event(Note(f"'{label}' has no marker among them and names nothing.", "warning", STAGE))
+    for one, other in combinations(sorted(kept), 2):
+        if set(kept[one]) == set(kept[other]):
+            on_event(Note(f"'{one}' and '{other}' have the same markers: '{one}' wins everywhere.", "warning", STAGE))
     return kept
+
+
+def _unknown(panels: Panels, genes: GeneTable) -> list[str]:
+    return sorted({symbol for some in panels.values() for symbol in some if symbol not in genes})
+
+
+def _spelled(lost: Mapping[str, list[str]], genes: GeneTable) -> str:
+    """Markers that are no genes, with their labels and what may have been meant."""
+    said = []
+    for symbol, labels in list(lost.items())[:10]:
+        near = genes.nearest(symbol)
+        said.append(f"{symbol} ({', '.join(labels)}{f'; did you mean {near}?' if near else ''})")
+    return ", ".join(said) + (" …" if len(lost) > 10 else "")
 
 
 def _stored(store: SectionStore, run: str, kind: str, key: str, on_event: OnEvent) -> Labelling | None:
