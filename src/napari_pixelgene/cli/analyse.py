@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from napari_pixelgene.cli.options import Listener, SectionPath, default, of, open_section
+from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, default, of, open_section
 from napari_pixelgene.pipeline.analysing import analyse as run_analysis
 from napari_pixelgene.stages.analysis import AnalysisSettings
 
@@ -43,11 +43,12 @@ def analyse(
     against: Annotated[
         str | None, Parameter(help="Another analysed run of the section to compare the clusters with.")
     ] = None,
+    overwrite: Overwrite = False,
     terminal: Listener,
 ) -> None:
     """Group and name the squares of a run's maps, and tell what sets them apart."""
     settings = AnalysisSettings.make(asdict(grouped))
-    found = run_analysis(open_section(section), run, settings, markers, out, against, terminal)
+    found = run_analysis(open_section(section), run, settings, markers, out, against, overwrite, terminal)
     terminal.result(_values(found), "\n".join(_lines(found)))
 
 

@@ -9,13 +9,14 @@
 | `partners.csv` | a cluster, and the one of the other labelling it goes with |
 | `squares.parquet` | a square: row, column, centre in H&E µm, cluster, name, confidence |
 
-An empty field is a number that is not defined. Files are there whole or not at all.
+An empty field is a number that is not defined. Files are there whole or not at all. A folder that holds some of them is
+asked about first.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ from napari_pixelgene.arithmetic.agreement import agreement, best_partners, join
 from napari_pixelgene.arithmetic.contrasts import contrasts
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.labelling import UNCLASSIFIED, Labelling
-from napari_pixelgene.errors import InputError
+from napari_pixelgene.errors import InputError, StoreError
+
+_KINDS = ("clusters", "annotation")
+NAMES = (
+    *(f"{kind}{end}.csv" for kind in _KINDS for end in ("", "_genes")),
+    *("enrichment.csv", "agreement.csv", "partners.csv", "squares.parquet"),
+)
 
 
 def label_table(found: Labelling, superpixel_um: float) -> pl.DataFrame:
@@ -123,6 +130,31 @@ def square_table(clusters: Labelling, annotation: Labelling | None, superpixel_u
     if annotation is not None and annotation.confidence is not None:
         table["confidence"] = annotation.confidence[there]
     return _defined(pl.DataFrame(table))
+
+
+def require_folder(folder: Path, overwrite: bool) -> None:
+    """A place for the tables: no file in the way, writable, and without tables of an analysis unless `overwrite`."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise InputError(f"{there} is a file; tables go into a folder.", "Name another place with --out.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} cannot be written.", "Name another place with --out.")
+    found = [name for name in NAMES if (folder / name).exists()]
+    if found and not overwrite:
+        raise StoreError(
+            f"{folder} holds tables of an analysis already ({', '.join(found)}).",
+            "Name another folder with --out, or pass --overwrite.",
+        )
+
+
+def remove_others(folder: Path, written: Collection[Path]) -> list[str]:
+    """Remove tables of an analysis before that are not among those written now; their names."""
+    old = [name for name in NAMES if folder / name not in written and (folder / name).is_file()]
+    for name in old:
+        (folder / name).unlink()
+    return old
 
 
 def write_tables(folder: Path, tables: Mapping[str, pl.DataFrame]) -> tuple[Path, ...]:

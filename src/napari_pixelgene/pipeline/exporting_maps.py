@@ -18,7 +18,7 @@ from napari_pixelgene.pipeline.exporting import outlines_um
 from napari_pixelgene.pipeline.slide import grid_of, require_capture
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent, track
 from napari_pixelgene.readers.cell_outlines import Outlines, read_outlines
-from napari_pixelgene.store.maps import read_maps
+from napari_pixelgene.store.maps import read_maps, require_maps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,12 +130,7 @@ def export_predicted_cells(
 
 def _maps(store: SectionStore, run: str, out: Path, overwrite: bool) -> Expression:
     """The maps, and a place for the file."""
-    if run not in store.mapped_runs():
-        known = ", ".join(store.mapped_runs()) or "none"
-        raise StoreError(
-            f"{store.path.name} has no maps of a run '{run}' (it has: {known}).",
-            f"pixelgene predict {store.path.name} --run {run}",
-        )
+    require_maps(store, run)
     if out.suffix.lower() != ".h5ad":
         raise StoreError(f"{out} is to be an AnnData.", "Give a name that ends in .h5ad.")
     if out.exists() and not overwrite:
