@@ -60,7 +60,7 @@ def export(
         _export_maps(store, what, (out, capture, overwrite), of_maps, terminal)
         return
     done = export_moved(store, what, out, capture, overwrite, terminal)
-    text = f"{done.rows:,} rows are in {out}: x_he_px, y_he_px (pixels of the H&E) and x_he_um, y_he_um (µm)."
+    text = f"{counted(done.rows, 'row')} in {out}: x_he_px, y_he_px (pixels of the H&E) and x_he_um, y_he_um (µm)."
     terminal.result({**asdict(done), "path": str(done.path)}, text)
 
 
