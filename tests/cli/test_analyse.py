@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,13 @@ import pytest
 import zarr
 
 from commands import content
+from napari_pixelgene.arithmetic.contrasts import Moments
+from napari_pixelgene.cli.analyse import _lines
 from napari_pixelgene.cli.main import main
-from napari_pixelgene.elements.labelling import ANNOTATION, CLUSTERS
-from napari_pixelgene.pipeline.analysing import analyse
+from napari_pixelgene.elements.genes import GeneTable
+from napari_pixelgene.elements.labelling import ANNOTATION, CLUSTERS, Labelling
+from napari_pixelgene.exporters.analysis_tables import partner_table
+from napari_pixelgene.pipeline.analysing import Analysis, analyse
 from napari_pixelgene.pipeline.describing import describe
 from napari_pixelgene.pipeline.removing import remove_run
 from napari_pixelgene.simulate.run import SimulatedRun
@@ -61,6 +66,7 @@ def test_labels_are_in_the_section_as_other_programs_look_for_them(folder: Path,
     names = [(one["label-value"], one["name"]) for one in image["image-label"]["properties"]]
     assert names == [(1, "Unclassified"), (2, "B/two"), (3, "one")]
     (data,) = image["multiscales"][0]["datasets"]
+    assert "type" not in image["multiscales"][0]
     assert data["path"] == "0" and data["coordinateTransformations"][0]["scale"] == [8.0, 8.0]
     labels = group["clusters/0"][...]
     tissue = np.isfinite(read_maps(section, "first").levels[0][0])
@@ -133,7 +139,9 @@ def test_a_second_time_nothing_is_done_and_tables_are_the_same(
     assert run(folder, "--markers", folder / "markers.csv", "--out", out) == 0
     before, tables = content(section.path), content(out)
     capsys.readouterr()
-    assert run(folder, "--markers", folder / "markers.csv", "--out", out) == 0
+    assert run(folder, "--markers", folder / "markers.csv", "--out", out) == 2
+    assert "holds tables of an analysis already (clusters.csv, " in capsys.readouterr().err
+    assert run(folder, "--markers", folder / "markers.csv", "--out", out, "--overwrite") == 0
     said = capsys.readouterr()
     assert content(section.path) == before and content(out) == tables
     assert "clusters of 'first'" in said.err and "there already" in said.err and "clusters of 'first':" in said.out
@@ -141,6 +149,22 @@ def test_a_second_time_nothing_is_done_and_tables_are_the_same(
     assert run(folder, "--markers", folder / "markers.csv", "--confidence", "0.1") == 0
     said = capsys.readouterr()
     assert said.err.count("there already") == 1 and content(section.path) != before
+    assert "annotation of 'first' on A.section.zarr were made with other settings, and are replaced" in said.err
+    # Tables of names go where this analysis has none; the names and their record stay in the section.
+    assert run(folder, "--out", out, "--overwrite") == 0
+    said = capsys.readouterr()
+    assert "an analysis before: annotation.csv, annotation_genes.csv, enrichment.csv, agreement.csv." in said.err
+    assert {path.name for path in out.iterdir()} == {"clusters.csv", "clusters_genes.csv", "squares.parquet"}
+    assert section.meta()["provenance"]["analysis/first/annotation"]["settings"]["confidence"] == 0.1
+    group = section.path / "maps" / "first" / "labels" / "zarr.json"
+    whole = group.read_text()
+    group.write_text(json.dumps({**json.loads(whole), "attributes": {"ome": {"version": "0.5", "labels": []}}}))
+    assert run(folder) == 0 and json.loads(group.read_text()) == json.loads(whole)
+
+
+def test_fewer_clusters_than_asked_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyse", str(folder / "A.section.zarr"), "--run", "few", "--smallest", "100000"]) == 0
+    assert "warning: 10 clusters were asked for, 1 is left: the others were islands" in capsys.readouterr().err
 
 
 def test_runs_are_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +174,8 @@ def test_runs_are_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     table = pl.read_csv(out / "agreement.csv").row(0, named=True)
     assert table["with"] == "clusters of few" and 0.1 < table["ari"] < 1 and 0.4 < table["matched"] < 1
     partners = pl.read_csv(out / "partners.csv")
-    assert sorted(partners["partner"]) == [1, 2, 3, 4]
+    assert partners["clusters"].to_list() == [1, 2, 3, 4]
+    assert ((partners["squares"] > 0) == partners["partner"].is_not_null()).all()
     assert partners["squares"].sum() == pytest.approx(table["matched"] * table["squares"])
     assert not (out / "annotation.csv").exists()
 
@@ -161,7 +186,7 @@ def test_maps_made_anew_lose_their_labels_and_say_so(folder: Path, section: Sect
     assert main(["predict", str(section.path), "--run", "few", "--genes", *symbols]) == 0
     found = describe(section)
     assert {m["name"]: m["labels"] for m in found["maps"]}["few"] == []
-    assert found["stale"] == {"analysis/few": "prediction/few changed"}
+    assert found["stale"] == {"analysis/few/clusters": "prediction/few changed"}
     assert run(folder, name="few") == 0
     assert describe(section)["stale"] == {} and read_labels(section, "few", CLUSTERS).moments.mean.shape[1] == 3
 
@@ -171,7 +196,7 @@ def test_what_is_there_is_told_and_goes_with_the_run(
 ) -> None:
     assert run(folder, "--markers", folder / "markers.csv") == 0
     said = capsys.readouterr()
-    assert "2 markers in markers.csv are no genes of 'first': Ghost, Nobody" in said.err
+    assert "warning: 2 markers in markers.csv are no genes of 'first': Ghost (none), Nobody (B/two)" in said.err
     assert "'none' has no marker among them" in said.err
     capsys.readouterr()
     assert main(["info", str(section.path)]) == 0
@@ -183,20 +208,58 @@ def test_what_is_there_is_told_and_goes_with_the_run(
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["run"] == "few" and list(last["clusters"]) == ["1", "2", "3", "4"] and last["tables"] == []
     remove_run(section, "few")
-    assert "analysis/few" not in section.meta()["provenance"] and "analysis/first" in section.meta()["provenance"]
+    kept = [key for key in section.meta()["provenance"] if key.startswith("analysis/")]
+    assert sorted(kept) == ["analysis/first/annotation", "analysis/first/clusters"]
+
+
+def test_markers_that_are_misspelt_or_the_same_are_told(
+    folder: Path, section: SectionStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    symbol = read_maps(section, "first").genes.symbols[0]
+    (tmp_path / "m.csv").write_text(f"gene,label\n{symbol},b\n{symbol},a\n{symbol.lower()},a\n")
+    assert run(folder, "--markers", tmp_path / "m.csv") == 0
+    said = capsys.readouterr()
+    assert f"1 marker in m.csv is no gene of 'first': {symbol.lower()} (a; did you mean {symbol}?)." in said.err
+    assert "'a' and 'b' have the same markers: 'a' wins everywhere." in said.err
+    assert "b: 0.000 mm²; no square" in said.out
+
+
+def test_genes_that_set_a_cluster_apart_are_told_whatever_is_not_defined() -> None:
+    nan = np.nan
+    moments = Moments(np.array([2, 2]), np.array([[nan, 1.0, 2.0, 3.0], [1, 1, 1, 1]]), np.ones((2, 4)))
+    labels = np.array([[0, 0, 1, 1]])
+    found = Analysis("r", GeneTable(tuple("ABCD")), 8.0, Labelling(CLUSTERS, labels, ("1", "2"), moments))
+    first, second = _lines(found)[1:]
+    assert first == "  1: 0.000 mm²; D, C" and second == "  2: 0.000 mm²; A"
+    flat = replace(moments, mean=np.array([[2.0] * 4, [1] * 4]))
+    assert _lines(replace(found, clusters=replace(found.clusters, moments=flat)))[2].endswith(
+        "; no gene is higher than elsewhere"
+    )
+
+
+def test_every_cluster_has_a_row_among_the_partners() -> None:
+    moments = Moments(np.ones(3, int), np.ones((3, 1)), np.ones((3, 1)))
+    one = Labelling(CLUSTERS, np.array([[0, 0, 0, 1, 2, 2]]), ("1", "2", "3"), moments)
+    other = Labelling(CLUSTERS, np.array([[0, 0, 1, 0, 1, 1]]), ("1", "2"), moments)
+    rows = partner_table(one, other).rows()
+    assert rows == [("1", "1", 2), ("2", None, 0), ("3", "2", 2)]
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (("--run", "secnd"), ("no maps of a run 'secnd'", "first", "pixelgene predict A.section.zarr")),
+        (("--run", "secnd"), ("no maps of a run 'secnd'", "Choose one of: ", "first")),
         (("--run", "first", "--clusters", "1"), ("clusters", "greater than or equal to 2")),
         (("--run", "first", "--against", "few"), ("--out FOLDER",)),
-        (("--run", "first", "--against", "other", "--out", "t"), ("no clusters of a run 'other'", "pixelgene analyse")),
+        (
+            ("--run", "first", "--against", "other", "--out", "t"),
+            ("no clusters of a run 'other'", "Choose one of: ", "first"),
+        ),
         (("--run", "first", "--markers", "no.csv"), ("no.csv", "gene and label")),
         (("--run", "first", "--markers", "strange.csv"), ("strange.csv", "XYZ1", "'first'")),
         (("--run", "first", "--markers", "broken.csv"), ("broken.csv", "row 3")),
         (("--run", "first", "--out", "markers.csv"), ("markers.csv is a file",)),
+        (("--run", "first", "--out", "markers.csv/t"), ("markers.csv is a file",)),
     ],
 )
 def test_what_is_wrong_is_told(

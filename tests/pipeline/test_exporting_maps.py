@@ -128,9 +128,15 @@ def test_a_square_cell_by_hand(section: SectionStore, tmp_path: Path) -> None:
         rows += [f"{name},{x},{y}" for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
     rows.append("dot,300,300")
     (tmp_path / "o.csv").write_text("\n".join(rows) + "\n")
-    done = export_predicted_cells(section, "m", tmp_path / "o.h5ad", outlines=tmp_path / "o.csv")
+    heard: list[Event] = []
+    outlines = tmp_path / "o.csv"
+    done = export_predicted_cells(section, "m", tmp_path / "o.h5ad", outlines=outlines, on_event=heard.append)
     table = anndata.read_h5ad(done.path)
     assert list(table.obs_names) == ["a", "b"] and done.left_out == 2
+    few, nowhere = [event for event in heard if isinstance(event, Note)]
+    assert few.text.startswith("1 of 4 outlines have fewer than three corners") and few.level == "info"
+    assert nowhere.text.startswith("1 of 4 outlines lie nowhere on the maps") and nowhere.level == "warning"
+    assert "x and y exchanged" in nowhere.text
     np.testing.assert_allclose(table.X[0, :3], [0.75, 7.5, 0.5 * 20 + 0.25 * 21], rtol=1e-6)
     np.testing.assert_allclose(table.X[1, :3], [1.0, 20.0, 79.0], rtol=1e-6)
     np.testing.assert_allclose(table.obs["mapped"], [1.0, 0.5])
@@ -138,10 +144,29 @@ def test_a_square_cell_by_hand(section: SectionStore, tmp_path: Path) -> None:
     assert table.obsm["spatial"].tolist() == [[167.0, 84.0], [640.0, 164.0]]
 
 
+def test_polygons_of_one_cell_are_no_single_outline(section: SectionStore, tmp_path: Path) -> None:
+    """Superpixels (10, 20) and (30, 40); as a single outline both would be joined by a bow."""
+    rows = ["cell_id,label_id,x_he_um,y_he_um"]
+    for label, (left, top) in ((1, (160, 80)), (2, (320, 240))):
+        corners = ((left, top), (left + 8, top), (left + 8, top + 8), (left, top + 8))
+        rows += [f"a,{label},{x},{y}" for x, y in corners]
+    (tmp_path / "o.csv").write_text("\n".join(rows) + "\n")
+    done = export_predicted_cells(section, "m", tmp_path / "o.h5ad", outlines=tmp_path / "o.csv")
+    np.testing.assert_allclose(anndata.read_h5ad(done.path).X[0, :3], [2.0, 40.0, 60.0], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         (("--what", "squares", "--out", "s.h5ad"), ("--run",)),
+        (("--what", "squares", "--run", "m", "--out", "s.h5ad", "--square-um", "nan"), ("nan µm", "1000 µm at most")),
+        (("--what", "squares", "--run", "m", "--out", "s.h5ad", "--square-um", "inf"), ("inf µm", "1000 µm at most")),
+        (("--what", "squares", "--run", "m", "--out", "s.h5ad", "--square-um", "1008"), ("1008 µm", "at most")),
+        (("--what", "squares", "--run", "m", "--out", "s.h5ad", "--square-um=-1"), ("-1 µm", "1000 µm at most")),
+        (("--what", "squares", "--run", "m", "--out", "s.h5ad", "--outlines", "x.csv"), ("--outlines", "squares")),
+        (("--what", "squares", "--run", "m", "--out", "s.h5ad", "--capture", "c"), ("--capture", "squares")),
+        (("--what", "predicted-cells", "--run", "m", "--out", "s.h5ad", "--square-um", "16"), ("--square-um belongs",)),
+        (("--what", "transcripts", "--run", "m", "--out", "s.parquet"), ("--run belongs",)),
         (("--what", "squares", "--run", "n", "--out", "s.h5ad"), ("no maps of a run 'n'", "m")),
         (("--what", "squares", "--run", "m", "--out", "s.parquet"), (".h5ad",)),
         (("--what", "squares", "--run", "m", "--out", "s.h5ad", "--square-um", "20"), ("20 µm", "multiple of 8 µm")),
@@ -180,7 +205,11 @@ def test_a_file_that_is_there_is_kept_and_a_failure_leaves_none(section: Section
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("cell_id,x_he_um\na,1\n", "no cell_id with places"), ("cell_id,x_he_um,y_he_um\na,b,1\n", "no numbers")],
+    [
+        ("cell_id,x_he_um\na,1\n", "no cell_id with places"),
+        ("cell_id,x_he_um,y_he_um\na,b,1\n", "no numbers"),
+        ("cell_id,x_he_um,y_he_um\na,1,1\n,2,2\n", "no cell_id in row 3"),
+    ],
 )
 def test_a_wrong_table_of_outlines_is_named(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "o.csv").write_text(text)

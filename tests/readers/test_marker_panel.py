@@ -37,6 +37,7 @@ def test_tabs_semicolons_other_columns_and_empty_lines_pass(tmp_path: Path, text
         ("gene,label\nA,T\nB\n", "no label in row 3"),
         ("gene,label\nA,T\nB,T\nA,T\n", "gives 'A' to 'T' in rows 2 and 4"),
         ("gene,label\n", "lists no marker"),
+        ("gene,label\nA,T\nB,unclassified\n", "the label 'unclassified' in row 3"),
     ],
 )
 def test_a_wrong_table_names_file_and_row(tmp_path: Path, text: str, words: str) -> None:
@@ -48,7 +49,7 @@ def test_a_wrong_table_names_file_and_row(tmp_path: Path, text: str, words: str)
 
 def test_what_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_bytes(b"PK\x03\x04\xff\xfe")
-    with pytest.raises(InputError, match="cannot be read as a table of markers"):
+    with pytest.raises(InputError, match=r"cannot be read as a table of markers.*Save it as UTF-8"):
         read_marker_panel(tmp_path / "m.csv")
     with pytest.raises(InputError, match="There is no table of markers"):
         read_marker_panel(tmp_path / "n.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,10 @@ def test_moments_are_numpys(seed: int) -> None:
     for label in np.unique(labels[labels >= 0]):
         np.testing.assert_allclose(found.mean[label], values[:, labels == label].mean(1), rtol=1e-5)
         np.testing.assert_allclose(found.variance[label], values[:, labels == label].var(1), rtol=1e-4, atol=1e-9)
+
+
+def test_maps_that_are_the_same_everywhere_are_one_cluster_without_a_foreign_warning() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        labels = cluster_maps(expression(np.ones((3, 6, 7), np.float32)), AnalysisSettings(clusters=3))
+    assert (labels == 0).all() and not said, [str(one.message) for one in said]

@@ -6,6 +6,7 @@ Labels are whole numbers from 0 for the largest group on, -1 where there is none
 from __future__ import annotations
 
 import heapq
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +34,14 @@ class Grouping:
         """From a sample (n, channels) without NaN, n ≥ `groups`: PCA without scaling, then k-means."""
         from sklearn.cluster import KMeans
         from sklearn.decomposition import PCA
+        from sklearn.exceptions import ConvergenceWarning
 
         count = min(components, *sample.shape)
-        pca = PCA(count, random_state=seed).fit(sample)
-        kmeans = KMeans(groups, n_init=_STARTS, random_state=seed).fit(pca.transform(sample))
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            # Said of a sample that varies too little: groups are then left empty.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            pca = PCA(count, random_state=seed).fit(sample)
+            kmeans = KMeans(groups, n_init=_STARTS, random_state=seed).fit(pca.transform(sample))
         return cls(pca.mean_, pca.components_, kmeans.cluster_centers_)
 
     def scores(self, values: FloatArray, channels: slice = slice(None)) -> FloatArray:

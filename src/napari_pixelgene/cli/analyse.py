@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from napari_pixelgene.cli.options import Listener, SectionPath, default, of, open_section
+from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, default, of, open_section
 from napari_pixelgene.pipeline.analysing import analyse as run_analysis
 from napari_pixelgene.stages.analysis import AnalysisSettings
 
@@ -43,11 +43,12 @@ def analyse(
     against: Annotated[
         str | None, Parameter(help="Another analysed run of the section to compare the clusters with.")
     ] = None,
+    overwrite: Overwrite = False,
     terminal: Listener,
 ) -> None:
     """Group and name the squares of a run's maps, and tell what sets them apart."""
     settings = AnalysisSettings.make(asdict(grouped))
-    found = run_analysis(open_section(section), run, settings, markers, out, against, terminal)
+    found = run_analysis(open_section(section), run, settings, markers, out, against, overwrite, terminal)
     terminal.result(_values(found), "\n".join(_lines(found)))
 
 
@@ -62,6 +63,8 @@ def _values(found: Analysis) -> dict[str, Any]:
 
 def _lines(found: Analysis) -> list[str]:
     """A line a cluster and name: its area, and the genes that set it apart most."""
+    import numpy as np
+
     from napari_pixelgene.arithmetic.contrasts import contrasts
 
     lines = []
@@ -69,9 +72,10 @@ def _lines(found: Analysis) -> list[str]:
         lines.append(f"{one.kind} of '{found.run}':")
         apart, area = contrasts(one.moments).difference, one.squares() * found.superpixel_um**2 / 1e6
         for place, name in enumerate(one.names):
-            best = sorted(range(apart.shape[1]), key=lambda gene: -apart[place, gene])[:_SHOWN]
-            genes = ", ".join(found.genes.symbols[gene] for gene in best if apart[place, gene] > 0)
-            lines.append(f"  {name}: {area[place]:.3f} mm²" + (f"; {genes}" if genes else ""))
+            order = np.argsort(-np.nan_to_num(apart[place], nan=-np.inf), kind="stable")[:_SHOWN]
+            genes = ", ".join(found.genes.symbols[gene] for gene in order if apart[place, gene] > 0)
+            none = "no gene is higher than elsewhere" if area[place] else "no square"
+            lines.append(f"  {name}: {area[place]:.3f} mm²; {genes or none}")
     if found.tables:
         lines.append(f"{len(found.tables)} tables are in {found.tables[0].parent}.")
     return lines

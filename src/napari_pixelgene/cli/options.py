@@ -58,6 +58,11 @@ def _value(text: str) -> Any:
         return text
 
 
+def counted(count: int, word: str) -> str:
+    """`1 cell`, `1,234 cells`."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
 def open_section(path: Path, writable: bool = True) -> SectionStore:
     """The section at `path`; one that is not there is an error that says how to make it."""
     from napari_pixelgene.store.section import SectionStore

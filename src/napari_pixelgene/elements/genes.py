@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -40,6 +41,11 @@ class GeneTable:
         if symbol not in self._index:
             raise unknown_name("gene", symbol, self.symbols)
         return self._index[symbol]
+
+    def nearest(self, symbol: str) -> str | None:
+        """The symbol that is spelled most like this one: in other letters' case, else closely; None where none is."""
+        same = next((one for one in self.symbols if one.casefold() == symbol.casefold()), None)
+        return same or next(iter(get_close_matches(symbol, self.symbols, n=1)), None)
 
     def indices(self, symbols: Iterable[str]) -> IntArray:
         """Positions of several symbols."""

@@ -9,13 +9,14 @@
 | `partners.csv` | a cluster, and the one of the other labelling it goes with |
 | `squares.parquet` | a square: row, column, centre in H&E µm, cluster, name, confidence |
 
-An empty field is a number that is not defined. Files are there whole or not at all.
+An empty field is a number that is not defined. Files are there whole or not at all. A folder that holds some of them is
+asked about first.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ from napari_pixelgene.arithmetic.agreement import agreement, best_partners, join
 from napari_pixelgene.arithmetic.contrasts import contrasts
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.labelling import UNCLASSIFIED, Labelling
-from napari_pixelgene.errors import InputError
+from napari_pixelgene.errors import InputError, StoreError
+
+_KINDS = ("clusters", "annotation")
+NAMES = (
+    *(f"{kind}{end}.csv" for kind in _KINDS for end in ("", "_genes")),
+    *("enrichment.csv", "agreement.csv", "partners.csv", "squares.parquet"),
+)
 
 
 def label_table(found: Labelling, superpixel_um: float) -> pl.DataFrame:
@@ -89,11 +96,15 @@ def agreement_table(clusters: Labelling, others: Mapping[str, Labelling]) -> pl.
 
 
 def partner_table(clusters: Labelling, other: Labelling) -> pl.DataFrame:
-    """Which cluster goes with which of the other labelling, one to one, so that most squares lie on pairs."""
+    """A row a cluster: which of the other labelling it goes with, one to one, so that most squares lie on pairs; null
+    where none is left for it that shares a square."""
     joint = joint_counts(clusters.labels, named_only(other), (len(clusters.names), len(other.names)))
     rows, columns = best_partners(joint)
-    partners = [other.names[column] for column in columns]
-    table = {clusters.kind: [clusters.names[row] for row in rows], "partner": partners, "squares": joint[rows, columns]}
+    squares = np.zeros(len(clusters.names), dtype=np.int64)
+    squares[rows] = joint[rows, columns]
+    found = dict(zip(rows.tolist(), columns.tolist(), strict=True))
+    partners = [other.names[found[row]] if many else None for row, many in enumerate(squares)]
+    table = {clusters.kind: clusters.names, "partner": pl.Series(partners, dtype=pl.String), "squares": squares}
     return pl.DataFrame(table)
 
 
@@ -119,6 +130,31 @@ def square_table(clusters: Labelling, annotation: Labelling | None, superpixel_u
     if annotation is not None and annotation.confidence is not None:
         table["confidence"] = annotation.confidence[there]
     return _defined(pl.DataFrame(table))
+
+
+def require_folder(folder: Path, overwrite: bool) -> None:
+    """A place for the tables: no file in the way, writable, and without tables of an analysis unless `overwrite`."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise InputError(f"{there} is a file; tables go into a folder.", "Name another place with --out.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} cannot be written.", "Name another place with --out.")
+    found = [name for name in NAMES if (folder / name).exists()]
+    if found and not overwrite:
+        raise StoreError(
+            f"{folder} holds tables of an analysis already ({', '.join(found)}).",
+            "Name another folder with --out, or pass --overwrite.",
+        )
+
+
+def remove_others(folder: Path, written: Collection[Path]) -> list[str]:
+    """Remove tables of an analysis before that are not among those written now; their names."""
+    old = [name for name in NAMES if folder / name not in written and (folder / name).is_file()]
+    for name in old:
+        (folder / name).unlink()
+    return old
 
 
 def write_tables(folder: Path, tables: Mapping[str, pl.DataFrame]) -> tuple[Path, ...]:

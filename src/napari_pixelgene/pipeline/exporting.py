@@ -94,7 +94,7 @@ def export_boundaries(
 
 
 def outlines_um(store: SectionStore, capture: StoredCapture) -> Outlines:
-    """{cell: vertices (n, 2) in H&E µm} of a Xenium run that is registered; NaN where a vertex has no place."""
+    """{cell: polygons (n, 2) in H&E µm} of a Xenium run that is registered; NaN where a vertex has no place."""
     bundle = _bundle(store, capture)
     if bundle is None:
         raise StoreError(

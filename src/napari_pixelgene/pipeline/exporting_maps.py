@@ -18,10 +18,10 @@ from napari_pixelgene.pipeline.exporting import outlines_um
 from napari_pixelgene.pipeline.slide import grid_of, require_capture
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent, track
 from napari_pixelgene.readers.cell_outlines import Outlines, read_outlines
-from napari_pixelgene.store.maps import read_maps
+from napari_pixelgene.store.maps import read_maps, require_maps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from napari_pixelgene.arithmetic.tiles import Tile
     from napari_pixelgene.elements.arrays import BoolArray, FloatArray, IntArray
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _STAGE = "export"
 # Superpixels a side and genes that are read at once; one gene of a whole slide may be in memory as often.
 _TILE, _SHARE = 512, 16
+# The largest square, in µm: memory follows it.
+_LARGEST = 1000.0
+# So many outlines that lie nowhere are no chance.
+_MANY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,11 @@ def export_squares(
     out.
     """
     maps = _maps(store, run, out, overwrite)
+    if not 0 < square_um <= _LARGEST:
+        raise SettingsError(
+            f"Squares of {square_um:g} µm cannot be summed over.",
+            f"Give a multiple of {maps.superpixel_um:g} µm, {_LARGEST:g} µm at most.",
+        )
     factor = round(square_um / maps.superpixel_um)
     if factor < 1 or abs(factor * maps.superpixel_um - square_um) > 1e-6:
         own = f"{maps.superpixel_um:g} µm"
@@ -102,18 +111,17 @@ def export_predicted_cells(
     maps, grid = _maps(store, run, out, overwrite), grid_of(store)
     found = _outlines_um(store, capture, outlines)
     there = _tissue(maps)
-    shares, xy = _shared(found, grid, there.shape, on_event)
+    shares, xy, broken = _shared(found, grid, there.shape, on_event)
     whole = np.asarray(shares.sum(axis=1), dtype=np.float64).ravel()
     mapped = np.divide(shares @ there.ravel().astype(np.float32), whole, out=np.zeros(len(whole)), where=whole > 0)
     kept = np.flatnonzero(mapped > 0)
     lost = len(found) - len(kept)
+    _tell_left_out(lost, broken, outlines is None, on_event)
     if not len(kept):
         raise InputError(
             f"None of {len(found):,} outlines lies on the maps of '{run}'.",
             "Check that they are of this slide, and in its pixels or µm.",
         )
-    if lost:
-        on_event(Note(f"{lost:,} of {len(found):,} outlines lie nowhere on the maps and are left out.", stage=_STAGE))
     words = "expected counts of a cell"
     columns = {"area_um2": whole[kept] * maps.superpixel_um**2, "mapped": mapped[kept]}
     rows = Rows(np.array(list(found))[kept], xy[kept], columns, {"run": run, "unit": words})
@@ -128,14 +136,24 @@ def export_predicted_cells(
     return MapTable(out, len(kept), len(maps.genes), words, lost)
 
 
+def _tell_left_out(lost: int, broken: BoolArray, measured: bool, on_event: OnEvent) -> None:
+    """How many outlines are left out and why; many that lie nowhere are a warning with its likely causes."""
+    count, unusable = len(broken), int(broken.sum())
+    nowhere = lost - unusable
+    if unusable:
+        why = "have fewer than three corners, corners without a place, or no pixel inside"
+        on_event(Note(f"{unusable:,} of {count:,} outlines {why}, and are left out.", stage=_STAGE))
+    if nowhere:
+        said = f"{nowhere:,} of {count:,} outlines lie nowhere on the maps and are left out"
+        many = nowhere > _MANY * count
+        given = "are x and y exchanged, pixels taken for µm, or is it another slide?"
+        causes = "does the run reach past the tissue or the H&E, or is it registered wrongly?" if measured else given
+        on_event(Note(f"{said}: {causes}" if many else f"{said}.", "warning" if many else "info", _STAGE))
+
+
 def _maps(store: SectionStore, run: str, out: Path, overwrite: bool) -> Expression:
     """The maps, and a place for the file."""
-    if run not in store.mapped_runs():
-        known = ", ".join(store.mapped_runs()) or "none"
-        raise StoreError(
-            f"{store.path.name} has no maps of a run '{run}' (it has: {known}).",
-            f"pixelgene predict {store.path.name} --run {run}",
-        )
+    require_maps(store, run)
     if out.suffix.lower() != ".h5ad":
         raise StoreError(f"{out} is to be an AnnData.", "Give a name that ends in .h5ad.")
     if out.exists() and not overwrite:
@@ -151,29 +169,51 @@ def _outlines_um(store: SectionStore, capture: str | None, path: Path | None) ->
         return outlines_um(store, require_capture(store, capture))
     found, frame = read_outlines(path)
     scale = float(store.meta()["mpp"]) if frame == "he_px" else 1.0
-    return {cell: vertices * scale for cell, vertices in found.items()}
+    return {cell: [part * scale for part in parts] for cell, parts in found.items()}
 
 
 def _shared(
     found: Outlines, grid: Grid, yx_shape: tuple[int, int], on_event: OnEvent
-) -> tuple[sparse.csr_matrix, FloatArray]:
-    """(outlines, superpixels) what each covers, measured in work pixels, and where the middle of that is (x, y)."""
+) -> tuple[sparse.csr_matrix, FloatArray, BoolArray]:
+    """(outlines, superpixels) what each covers, measured in work pixels, where the middle of that is (x, y), and which
+    cover nothing though they lie on the image or nobody knows where."""
     side = grid.superpixel_px
     image = (yx_shape[0] * side, yx_shape[1] * side)
-    xy = np.full((len(found), 2), np.nan)
+    xy, broken = np.full((len(found), 2), np.nan), np.zeros(len(found), dtype=bool)
     heard = max(1, len(found) // 50)
 
     def covered() -> Iterator[IntArray]:
-        for place, vertices in enumerate(found.values()):
-            whole = len(vertices) > 2 and bool(np.isfinite(vertices).all())
-            pixels = pixels_inside(vertices / grid.work_mpp if whole else np.zeros((1, 2)), image)
+        for place, parts in enumerate(found.values()):
+            pixels = _inside(parts, grid.work_mpp, image)
             if len(pixels):
                 xy[place] = (pixels.mean(axis=0)[::-1] + 0.5) * grid.work_mpp
+            broken[place] = not len(pixels) and not any(_outside(part / grid.work_mpp, image) for part in parts)
             if place % heard == 0:
                 on_event(Progress(_STAGE, place, len(found), "outlines"))
             yield pixels
 
-    return covered_shares(covered(), side, yx_shape), xy
+    return covered_shares(covered(), side, yx_shape), xy, broken
+
+
+def _whole(part: FloatArray) -> bool:
+    return len(part) > 2 and bool(np.isfinite(part).all())
+
+
+def _inside(parts: Sequence[FloatArray], mpp: float, image: tuple[int, int]) -> IntArray:
+    """Pixels (n, 2) inside any polygon of a cell, each once."""
+    found = [pixels_inside(part / mpp, image) for part in parts if _whole(part)]
+    if len(found) == 1:
+        return found[0]
+    pixels: IntArray = np.unique(np.concatenate(found), axis=0) if found else np.zeros((0, 2), np.int64)
+    return pixels
+
+
+def _outside(part: FloatArray, image: tuple[int, int]) -> bool:
+    """Whether a whole polygon, in pixels, lies beyond the image."""
+    if not _whole(part):
+        return False
+    low, high = part.min(axis=0), part.max(axis=0)
+    return bool((high <= 0).any() or (low >= image[::-1]).any())
 
 
 def _by_tile(

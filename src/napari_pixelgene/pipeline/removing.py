@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_pixelgene.elements.labelling import ANNOTATION, CLUSTERS
 from napari_pixelgene.store import provenance
 
 if TYPE_CHECKING:
@@ -14,5 +15,6 @@ def remove_run(store: SectionStore, run: str) -> None:
     """Delete a run and its maps from a section; what it learned from stays. Unknown names change nothing."""
     for room in ("maps", "models"):
         store.remove(room, run)
-    for stage in ("training", "prediction", "evaluation", "analysis"):
-        provenance.forget(store, f"{stage}/{run}")
+    stages = [f"{stage}/{run}" for stage in ("training", "prediction", "evaluation", "analysis")]
+    for stage in (*stages, *(f"analysis/{run}/{kind}" for kind in (CLUSTERS, ANNOTATION))):
+        provenance.forget(store, stage)

@@ -12,13 +12,20 @@ from napari_pixelgene.errors import InputError
 
 # Columns of x and y, and which frame they are in.
 _FRAMES = {"he_um": ("x_he_um", "y_he_um"), "he_px": ("x_he_px", "y_he_px")}
+# Which polygon of a cell a vertex is of, where it has several (Xenium's tables have it).
+_PART = "label_id"
 _MEND = "Give Parquet or CSV with cell_id, x_he_um and y_he_um (or x_he_px and y_he_px), a vertex a row."
 
-Outlines = dict[str, FloatArray]
+# {cell: its polygons, vertices (n, 2) (x, y) each}
+Outlines = dict[str, list[FloatArray]]
 
 
 def read_outlines(path: Path) -> tuple[Outlines, str]:
-    """{cell: vertices (n, 2) (x, y)} in the order of the file, and the frame they are in."""
+    """{cell: polygons, vertices (n, 2) (x, y) each} in the order of the file, and the frame they are in.
+
+    Vertices of one cell are one polygon, or one a `label_id` where there is that column. Without an id is an error that
+    names the row (1 is the header).
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no table of outlines {path}.", _MEND)
@@ -30,6 +37,10 @@ def read_outlines(path: Path) -> tuple[Outlines, str]:
     if found is None or "cell_id" not in frame.columns:
         there = ", ".join(frame.columns[:12])
         raise InputError(f"{path} has no cell_id with places on the H&E (it has: {there}).", _MEND)
+    nameless = frame["cell_id"].is_null() | (frame["cell_id"].cast(pl.String).str.strip_chars() == "")
+    if nameless.any():
+        row = int(nameless.arg_true()[0]) + 2
+        raise InputError(f"{path} has no cell_id in row {row}.", "Fill it in.")
     try:
         return by_cell(frame, _FRAMES[found]), found
     except pl.exceptions.PolarsError as error:
@@ -37,11 +48,13 @@ def read_outlines(path: Path) -> tuple[Outlines, str]:
 
 
 def by_cell(frame: pl.DataFrame, columns: tuple[str, str]) -> Outlines:
-    """{cell: vertices (n, 2)} of a table with `cell_id` and two columns of places, in its order; a vertex without a
-    place is NaN."""
-    places = frame.select(pl.col("cell_id").cast(pl.String), *(pl.col(name).cast(pl.Float64) for name in columns))
-    groups = places.group_by("cell_id", maintain_order=True).agg(pl.col(columns[0]), pl.col(columns[1]))
+    """{cell: polygons} of a table with `cell_id`, perhaps `label_id`, and two columns of places, in its order; a vertex
+    without a place is NaN."""
+    part = pl.col(_PART) if _PART in frame.columns else pl.lit(0).alias(_PART)
+    sides = (pl.col(name).cast(pl.Float64) for name in columns)
+    places = frame.select(pl.col("cell_id").cast(pl.String), part, *sides)
+    groups = places.group_by("cell_id", _PART, maintain_order=True).agg(pl.col(columns[0]), pl.col(columns[1]))
     out: Outlines = {}
-    for cell, x, y in groups.iter_rows():
-        out[str(cell)] = np.array([x, y], dtype=np.float64).T
+    for cell, _, x, y in groups.iter_rows():
+        out.setdefault(str(cell), []).append(np.array([x, y], dtype=np.float64).T)
     return out

@@ -57,6 +57,14 @@ def labelled(store: SectionStore, run: str) -> list[str]:
     return store.names("maps", run, LABELS) if store.find("maps", run, LABELS) else []
 
 
+def list_labels(store: SectionStore, run: str) -> None:
+    """Mend the group's list where a kill came between a labelling and its entry."""
+    listed = store.group("maps", run, LABELS).attrs["ome"]["labels"]  # type: ignore[index,call-overload]
+    if listed != labelled(store, run) and store.writable:
+        with disk_errors(store.locate("maps", run, LABELS)):
+            _describe(store, run, labelled(store, run))
+
+
 def _labelled(found: Labelling, superpixel_um: float) -> dict[str, Any]:
     """The `ome` attribute of one labelling."""
     values = [{"label-value": value, "name": name} for value, name in enumerate(found.names, start=1)]

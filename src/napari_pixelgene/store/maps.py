@@ -166,6 +166,14 @@ def begin_maps(
     return MapWriter(partial, arrays)
 
 
+def require_maps(store: SectionStore, run: str) -> None:
+    """That a section has maps of a run; else which runs there are to choose from."""
+    known = store.mapped_runs()
+    if run not in known:
+        there = f"Choose one of: {', '.join(known)}." if known else "Make them with: pixelgene predict."
+        raise StoreError(f"{store.path.name} has no maps of a run '{run}'.", there)
+
+
 def read_maps(store: SectionStore, run: str) -> Expression:
     """The maps of a run: levels stay on disk; gene table and contrast limits are read."""
     folder = store.locate("maps", run)

@@ -12,7 +12,8 @@ VERSION = "0.5"
 
 
 def multiscales(name: str, levels: int, superpixel_um: float, genes: bool) -> dict[str, Any]:
-    """The `ome` attribute of a group with levels "0", "1", … of (gene, y, x) or (y, x), each half of the one before."""
+    """The `ome` attribute of a group with levels "0", "1", … of (gene, y, x) or (y, x), each half of the one before;
+    how they were made is said where there are several."""
     space = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in ("y", "x")]
     return {
         "version": VERSION,
@@ -21,7 +22,7 @@ def multiscales(name: str, levels: int, superpixel_um: float, genes: bool) -> di
                 "name": name,
                 "axes": [{"name": "gene", "type": "gene"}, *space] if genes else space,
                 "datasets": [_dataset(level, superpixel_um * 2**level, genes) for level in range(levels)],
-                "type": "mean",
+                **({"type": "mean"} if levels > 1 else {}),
             }
         ],
     }
