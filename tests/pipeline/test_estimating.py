@@ -112,7 +112,7 @@ def test_a_model_of_sets_or_windows_costs_what_was_foretold(measured: SectionSto
     """Its bins are joined first, and it takes longer for each than a plain network."""
     ensure_features(measured)
     ensure_bins(measured, require_capture(measured))
-    settings = SETTINGS.replace(model=model)
+    settings = SETTINGS.replace(model=model, model_settings={"epochs": 2, "patience": 99})
     told = estimate([measured], settings, [measured])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -176,8 +176,6 @@ def test_pairs_of_a_neighbouring_section_or_shifted_on_one_side(around: Around, 
     assert told is not None
     here, mm, there = map(float, told.groups())
     assert 0.3 < here < 0.5 and abs(mm - 0.7) <= 0.15 and there > 0.72
-    words, reading = looked_into(off, around, AUTO)
-    assert reading is None and words == found.words
     twin = proposal_for(of_section("C4", good), around, AUTO)
     assert twin is not None and "moved by 0.6 mm it would by 0.77" in twin.words and twin.keypoints is None
 

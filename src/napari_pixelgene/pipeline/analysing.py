@@ -84,7 +84,6 @@ def analyse(
         found[kind] = stored or _made(maps, kind, settings, panels or {}, on_event)
         if stored is None:
             write_labels(store, run, found[kind], maps.superpixel_um, key)
-            provenance.forget(store, f"{STAGE}/{run}")  # of an older version, for both kinds
             seconds, versions = time.monotonic() - started, provenance.versions("scikit-learn")
             provenance.record(store, f"{STAGE}/{run}/{kind}", key, some, inputs, seconds, versions)
     done = Analysis(run, maps.genes, maps.superpixel_um, found[CLUSTERS], found.get(ANNOTATION))

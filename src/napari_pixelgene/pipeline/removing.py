@@ -15,6 +15,6 @@ def remove_run(store: SectionStore, run: str) -> None:
     """Delete a run and its maps from a section; what it learned from stays. Unknown names change nothing."""
     for room in ("maps", "models"):
         store.remove(room, run)
-    stages = [f"{stage}/{run}" for stage in ("training", "prediction", "evaluation", "analysis")]
+    stages = [f"{stage}/{run}" for stage in ("training", "prediction", "evaluation")]
     for stage in (*stages, *(f"analysis/{run}/{kind}" for kind in (CLUSTERS, ANNOTATION))):
         provenance.forget(store, stage)
