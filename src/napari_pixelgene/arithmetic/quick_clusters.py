@@ -11,6 +11,8 @@ from scipy import sparse
 from scipy.cluster.vq import kmeans2, vq
 from scipy.spatial import cKDTree
 
+from napari_pixelgene.arithmetic.clusters import by_size
+
 Array = npt.NDArray[Any]
 Rows = Callable[[], Iterable[sparse.csr_matrix]]
 
@@ -37,7 +39,7 @@ def quick_clusters(batches: Rows, xy: Array, count: int, seed: int = 0) -> npt.N
     genes = _most_variable(sample)
     mean, axes = _components(sample[:, genes])
     scores = np.concatenate([_levelled(part, depth)[:, genes] @ axes - mean @ axes for part in batches()])[held]
-    labels[held] = _by_size(_grouped(_smoothed(scores, np.asarray(xy)[held]), count, seed))
+    labels[held] = by_size(_grouped(_smoothed(scores, np.asarray(xy)[held]), count, seed))
     return labels
 
 
@@ -90,11 +92,3 @@ def _grouped(scores: Array, count: int, seed: int) -> Array:
     assert best is not None
     labels: Array = vq(scores, best[1])[0]
     return labels
-
-
-def _by_size(labels: Array) -> npt.NDArray[np.int32]:
-    """The same groups, counted from the largest on."""
-    found, many = np.unique(labels, return_counts=True)
-    rank = np.zeros(int(found.max()) + 1, dtype=np.int32)
-    rank[found[np.argsort(-many, kind="stable")]] = np.arange(len(found))
-    return rank[labels]

@@ -47,12 +47,13 @@ class Seen:
     threshold_um: float
     mirror: bool = False
 
-    def agreements(self, readings: Sequence[Reading]) -> Agreements | None:
-        """Of the tissue under each reading; None where an image is the same all over."""
+    def agreements(self, readings: Sequence[Reading], seek: bool = False) -> Agreements | None:
+        """Of the tissue under each reading, with `seek` also the best shift of the first; None where an image is the
+        same all over."""
         moving, fixed = (replace(image, mpp=size) for image, size in zip(self.images, self.mpp, strict=True))
         laid = [laid_by(reading, self.mpp, self.threshold_um, self.mirror).matrix for reading in readings]
         try:
-            return agreements(fixed, moving, laid)
+            return agreements(fixed, moving, laid, seek)
         except RegistrationError:
             return None
 
@@ -67,7 +68,7 @@ def by_outlines(pairs: Keypoints, others: Sequence[Reading], seen: Seen) -> Prop
     ):
         return None
     readings = [Reading("as they stand", pairs), *others]
-    found = seen.agreements(readings)
+    found = seen.agreements(readings, seek=True)
     if found is None:
         return None
     agreed = found.values
@@ -114,7 +115,7 @@ def check_direction(
     as_read = transform if transform.target == "he_px" else transform.inverse()
     ways = [_affine(each, images[0]) for each in (as_read.matrix, np.linalg.inv(as_read.matrix))]
     try:
-        found = agreements(images[1], images[0], ways)
+        found = agreements(images[1], images[0], ways, seek=True)
     except RegistrationError:
         return  # an image that is the same all over tells nothing
     here, there = found.values

@@ -126,32 +126,34 @@ def compare_outlines(
 @dataclass(frozen=True, slots=True)
 class Agreements:
     """How well tissue agrees under each of several placements: 1 alike, 0 or less by chance. `has_outline`: whether the
-    moving image shows glass beside its tissue; without, little agreement says little. `shifted` is what a shift
-    of the first one reaches at best, and `shift_um` how far that moves the tissue, the median."""
+    moving image shows glass beside its tissue; without, little agreement says little. `shifted` is what a shift of the
+    first one reaches at best, and `shift_um` how far that moves the tissue, the median; NaN where it was not sought."""
 
     values: tuple[float, ...]
     has_outline: bool
-    shifted: float
-    shift_um: float
+    shifted: float = np.nan
+    shift_um: float = np.nan
 
 
-def agreements(fixed: Image, moving: Image, matrices: Sequence[FloatArray], on_event: OnEvent = silent) -> Agreements:
+def agreements(fixed: Image, moving: Image, matrices: Sequence[FloatArray], seek: bool = False) -> Agreements:
     """How well tissue outlines and the crowding of nuclei agree under each of several placements.
 
-    Matrices as in `compare_outlines`; unlike there, nothing better is sought but by a shift of the first, and pixels
-    are read once for all. Made for a moment's work: raises RegistrationError where an image is large and has no coarse
-    level to read instead, and where one is the same all over.
+    Matrices as in `compare_outlines`; unlike there, nothing better is sought but, with `seek`, by a shift of the first.
+    Pixels are read once for all. Made for a moment's work: raises RegistrationError where an image is large and has no
+    coarse level to read instead, and where one is the same all over.
     """
     pixel_um = _work_pixel(fixed, moving)
     for image in (fixed, moving):
         _require_coarse(image)
-    still, turning = (_picture(image, pixel_um, 0.0, on_event) for image in (fixed, moving))
+    still, turning = (_picture(image, pixel_um, 0.0, silent) for image in (fixed, moving))
     by = pixel_um / fixed.require_mpp(), pixel_um / moving.require_mpp()
     laid = [_in_work_pixels(matrix, *by) for matrix in matrices]
-    values = tuple(rough.agreement(still, turning, each) for each in laid)
+    found = Agreements(tuple(rough.agreement(still, turning, each) for each in laid), _glass(turning) >= _LEAST_GLASS)
+    if not seek:
+        return found
     near = rough.shifted(still, turning, laid[0])
     moved = _moved_um(near.matrix @ np.linalg.inv(laid[0]), _tissue_um(turning, laid[0], pixel_um), pixel_um)
-    return Agreements(values, _glass(turning) >= _LEAST_GLASS, near.score, moved)
+    return replace(found, shifted=near.score, shift_um=moved)
 
 
 def _require_coarse(image: Image) -> None:
