@@ -1,6 +1,6 @@
 # Every target sets up what it needs in .venv; the second time that costs nothing.
 # PYTHON names an interpreter to build with; ARGS goes to pytest, pixelgene demo or a benchmark.
-.PHONY: setup demo test lint docs bench clean
+.PHONY: setup demo test search lint docs bench clean
 SHELL := bash
 export PYTHON
 ARGS ?=
@@ -16,6 +16,10 @@ demo: setup
 
 test: setup
 	scripts/test.sh -q $(ARGS)
+
+# Cases the suite has not tried yet, other ones each time. What is found becomes an @example.
+search: setup
+	scripts/test.sh -q -m hypothesis --hypothesis-profile=search $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

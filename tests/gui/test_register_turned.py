@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -24,6 +24,7 @@ def rotated(degrees):
 
 
 @given(st.floats(-180, 180, exclude_min=True), st.booleans())
+@example(83.95, False)
 def test_a_turn_is_a_right_angle_of_the_camera_after_a_rest_of_the_layers(degrees, mirrored):
     quarter, rest = parted(Turn(degrees, mirrored))
     assert quarter.angle_deg % 90 == 0 and quarter.mirrored == mirrored

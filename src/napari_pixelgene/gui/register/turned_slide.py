@@ -27,9 +27,9 @@ def parted(turn: Turn) -> tuple[Turn, FloatArray]:
 
     The rest is at most 45°, and the identity where the angle is a right one.
     """
-    rest = float((turn.angle_deg + 45.0) % 90.0 - 45.0)
-    quarter = Turn(0.0, turn.mirrored).by(turn.angle_deg - rest)
-    return quarter, Turn(-rest if turn.mirrored else rest).matrix if rest else np.eye(3)
+    right = 90.0 * float(np.floor((turn.angle_deg + 45.0) / 90.0))  # not by `%`: 83.95° would leave 90.00000000000001
+    rest = turn.angle_deg - right
+    return Turn(0.0, turn.mirrored).by(right), Turn(-rest if turn.mirrored else rest).matrix if rest else np.eye(3)
 
 
 class TurnedSlide:
