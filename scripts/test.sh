@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+unset PYTHONDONTWRITEBYTECODE # each of some hundred processes would compile everything anew
 pytest=(.venv/bin/python -m pytest)
 workers="${TEST_WORKERS:-2}"
 windows="$workers"

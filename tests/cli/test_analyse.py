@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -13,15 +15,18 @@ import pytest
 import zarr
 
 from commands import content
+from moved import move_references
 from napari_pixelgene.arithmetic.contrasts import Moments
 from napari_pixelgene.cli.analyse import _lines
 from napari_pixelgene.cli.main import main
 from napari_pixelgene.elements.genes import GeneTable
 from napari_pixelgene.elements.labelling import ANNOTATION, CLUSTERS, Labelling
 from napari_pixelgene.exporters.analysis_tables import partner_table
+from napari_pixelgene.pipeline import analysing
 from napari_pixelgene.pipeline.analysing import Analysis, analyse
 from napari_pixelgene.pipeline.describing import describe
 from napari_pixelgene.pipeline.removing import remove_run
+from napari_pixelgene.progress import Note
 from napari_pixelgene.simulate.run import SimulatedRun
 from napari_pixelgene.stages.analysis import AnalysisSettings
 from napari_pixelgene.store.labels import read_labels
@@ -33,7 +38,7 @@ QUICK = ("--clusters", "4", "--smallest", "6")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) -> Path:
     """A section with maps of the runs 'first' and 'few' (six genes), and a panel of markers."""
     path = tmp_path_factory.mktemp("analyse")
     a = str(path / "A.section.zarr")
@@ -46,6 +51,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_run: SimulatedRun) ->
     rows = [f"{symbols[0]},one", f"{symbols[3]},one", f"{symbols[1]},B/two", "Nobody,B/two", "Ghost,none"]
     (path / "markers.csv").write_text("\n".join(["gene,label", *rows]) + "\n")
     return path
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """The same for one test alone."""
+    copy = Path(shutil.copytree(made, tmp_path / "made"))
+    move_references(copy / "A.section.zarr", made)
+    return copy
 
 
 @pytest.fixture
@@ -162,6 +175,17 @@ def test_a_second_time_nothing_is_done_and_tables_are_the_same(
     assert run(folder) == 0 and json.loads(group.read_text()) == json.loads(whole)
 
 
+@pytest.mark.parametrize("chance, level", [(0.02, "warning"), (-0.02, "info")])
+def test_maps_no_better_than_chance_are_a_warning(
+    section: SectionStore, monkeypatch: pytest.MonkeyPatch, chance: float, level: str
+) -> None:
+    headline = {"held_out_r": 0.04, "chance": chance, "verdict": "So it is."}
+    monkeypatch.setattr(analysing, "read_scores", lambda *_: SimpleNamespace(headline=headline))
+    told: list[Note] = []
+    analyse(section, "few", AnalysisSettings(clusters=2), on_event=told.append)
+    assert Note("Of the run 'few': So it is.", level, "analysis") in told
+
+
 def test_fewer_clusters_than_asked_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyse", str(folder / "A.section.zarr"), "--run", "few", "--smallest", "100000"]) == 0
     assert "warning: 10 clusters were asked for, 1 is left: the others were islands" in capsys.readouterr().err
@@ -258,6 +282,8 @@ def test_every_cluster_has_a_row_among_the_partners() -> None:
         (("--run", "first", "--markers", "no.csv"), ("no.csv", "gene and label")),
         (("--run", "first", "--markers", "strange.csv"), ("strange.csv", "XYZ1", "'first'")),
         (("--run", "first", "--markers", "broken.csv"), ("broken.csv", "row 3")),
+        (("--run", "first", "--clusters", "2.5"), ("--clusters", "2.5 is no whole number")),
+        (("--run", "first", "--confidence", "0.1"), ("--confidence", "--markers FILE")),
         (("--run", "first", "--out", "markers.csv"), ("markers.csv is a file",)),
         (("--run", "first", "--out", "markers.csv/t"), ("markers.csv is a file",)),
     ],

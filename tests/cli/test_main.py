@@ -132,3 +132,16 @@ def test_a_reader_that_left_is_no_defect() -> None:
     script = f"{sys.executable} -m napari_pixelgene.cli.main models --json | head -1"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "{\n" and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fit", "--train", "A", "--run", "r", "--epochs"),
+        ("simulate", "F", "--captures"),
+        ("evaluate", "--run", "r", "--halves"),
+    ],
+)
+def test_a_whole_number_is_not_rounded(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "2.5"]) == 2
+    assert f"Invalid value for {words[-1]}: 2.5 is no whole number." in " ".join(capsys.readouterr().err.split())

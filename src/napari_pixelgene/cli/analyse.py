@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from napari_pixelgene.cli.options import Listener, Overwrite, SectionPath, default, of, open_section
+from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.pipeline.analysing import analyse as run_analysis
 from napari_pixelgene.stages.analysis import AnalysisSettings
 
@@ -48,6 +49,8 @@ def analyse(
 ) -> None:
     """Group and name the squares of a run's maps, and tell what sets them apart."""
     settings = AnalysisSettings.make(asdict(grouped))
+    if markers is None and settings.confidence != AnalysisSettings().confidence:
+        raise SettingsError("--confidence is of names, and there are none.", "Give the markers too: --markers FILE.")
     found = run_analysis(open_section(section), run, settings, markers, out, against, overwrite, terminal)
     terminal.result(_values(found), "\n".join(_lines(found)))
 

@@ -8,7 +8,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_pixelgene.cli.options import Listener, Overwrite, SectionPaths, default, given, of, open_sections, pairs
+from napari_pixelgene.cli.options import (
+    Listener,
+    Overwrite,
+    SectionPaths,
+    default,
+    given,
+    of,
+    open_sections,
+    pairs,
+    whole,
+)
 from napari_pixelgene.pipeline import learning
 from napari_pixelgene.pipeline.learning import FitSettings
 from napari_pixelgene.stages.features import FeatureSettings
@@ -39,7 +49,7 @@ class Learned:
         str | None,
         Parameter(help="The recipe of the model, where it has several: auto, original, … (see `pixelgene models`)."),
     ] = None
-    epochs: Annotated[int | None, Parameter(help="At most so many passes over the units.")] = None
+    epochs: Annotated[int | None, Parameter(help="At most so many passes over the units.", converter=whole)] = None
     set_: Annotated[
         tuple[str, ...],
         Parameter(name="--set", help="Settings of the model, NAME=VALUE (see `pixelgene models`).",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import CoercionError, Parameter, Token
 
 from napari_pixelgene.cli.terminal import Terminal
 from napari_pixelgene.errors import SettingsError, StoreError
@@ -25,8 +25,19 @@ SectionPaths = Annotated[
 ]
 
 
+def whole(_kind: type, tokens: Sequence[Token]) -> int:
+    """The number that is written; the parser's own way makes 2 of 2.5."""
+    text = tokens[0].value
+    try:
+        return int(text.removesuffix(".0"))
+    except ValueError:
+        raise CoercionError(msg=f"{text} is no whole number.", token=tokens[0]) from None
+
+
 def of(section: type[Section], field: str, **more: Any) -> Any:
     """The parameter that mirrors a field of a settings section: its words are the field's description."""
+    if section.model_fields[field].annotation is int:
+        more.setdefault("converter", whole)
     return Parameter(help=section.model_fields[field].description, **more)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_pixelgene.cli.options import Listener
+from napari_pixelgene.cli.options import Listener, whole
 from napari_pixelgene.simulate.mother import MotherPlan, simulate_mother
 from napari_pixelgene.simulate.run import simulate_run
 from napari_pixelgene.simulate.settings import SimulationSettings
@@ -21,7 +21,10 @@ def simulate(
     visium_hd: Annotated[bool, Parameter(help="Also a Visium HD run, visium_hd/outs.", negative="")] = False,
     captures: Annotated[
         int,
-        Parameter(help="A mother slide instead: so many small Visium captures on it, each a batch of its own (D1, …)."),
+        Parameter(
+            help="A mother slide instead: so many small Visium captures on it, each a batch of its own (D1, …).",
+            converter=whole,
+        ),
     ] = 0,
     terminal: Listener,
 ) -> None:

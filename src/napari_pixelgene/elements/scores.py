@@ -148,7 +148,7 @@ def verdict(sections: Mapping[str, Mapping[str, Any]]) -> str:
         "position alone": _across(log, "position_pearson_mean"),
     }
     chance = round(_across(log, "permuted_pearson_mean") or 0.0, 2) + 0.0  # never "-0.00"
-    if score <= chance + 0.03:
+    if not above_chance(score, chance):
         return f"These maps are not better than chance: held-out r {score:.2f}, chance {chance:.2f}. Do not use them."
     above = [f"{name} ({r:.2f})" for name, r in easy.items() if r is not None and score <= r]
     if above:
@@ -158,6 +158,11 @@ def verdict(sections: Mapping[str, Mapping[str, Any]]) -> str:
     if all(r is None for r in easy.values()):
         return f"Held-out r is {score:.2f}{limit}; chance gives {chance:.2f}. No simple explanation stands beside it."
     return f"Held-out r is {score:.2f}{limit}; chance gives {chance:.2f} and every simple control less."
+
+
+def above_chance(score: float | None, chance: float | None) -> bool:
+    """Whether a held-out r says more than the same maps with their places permuted."""
+    return score is not None and score > round(chance or 0.0, 2) + 0.03
 
 
 def _across(scores: list[Mapping[str, Any]], key: str) -> float | None:

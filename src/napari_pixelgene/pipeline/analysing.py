@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_pixelgene.elements.labelling import ANNOTATION, CLUSTERS, Labelling
+from napari_pixelgene.elements.scores import above_chance
 from napari_pixelgene.errors import InputError, SettingsError, StoreError
 from napari_pixelgene.exporters import analysis_tables as tables
 from napari_pixelgene.progress import Note, OnEvent, silent
@@ -94,7 +95,9 @@ def analyse(
 def _tell_scores(store: SectionStore, run: str, on_event: OnEvent) -> None:
     scores = read_scores(store, run)
     if scores is not None:
-        on_event(Note(f"Of the run '{run}': {scores.headline['verdict']}", stage=STAGE))
+        told = scores.headline
+        level = "info" if above_chance(told["held_out_r"], told["chance"]) else "warning"
+        on_event(Note(f"Of the run '{run}': {told['verdict']}", level, STAGE))
 
 
 def _tell_fewer(left: int, settings: AnalysisSettings, on_event: OnEvent) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_pixelgene.arithmetic.bootstrap import block_draws, drawn_pearson, interval
+from napari_pixelgene.elements.scores import above_chance
 
 if TYPE_CHECKING:
     from napari_pixelgene.elements.arrays import FloatArray
@@ -127,7 +128,7 @@ def said(rows: Sequence[Row]) -> str:
         return "No model gave a score."
     best = scored[0]
     chance = best.controls.get("permuted") or 0.0
-    if (best.log or 0.0) <= chance + 0.03:
+    if not above_chance(best.log, chance):
         return f"No model is better than chance here: the best, {best.label}, reaches {best.log:.2f}."
     head = f"{_named(best, scored)} leads with a held-out r of {best.log:.3f} (chance {chance:.2f})."
     close = [r for r in scored[1:] if r.behind_interval is not None and r.behind_interval[0] <= 0]
