@@ -8,7 +8,10 @@ import pytest
 
 from napari_pixelgene.cli.main import main
 from napari_pixelgene.errors import PixelGeneError
+from napari_pixelgene.pipeline import running
 from napari_pixelgene.pipeline.config import read_config, to_toml
+from napari_pixelgene.pipeline.running import run_config
+from napari_pixelgene.simulate.run import SimulatedRun
 
 WHOLE = """
 [[import]]
@@ -108,3 +111,15 @@ def test_weights_lie_beside_the_file_that_names_them(tmp_path: Path) -> None:
     assert config.fit is not None and config.fit.features.weights == tmp_path / "w" / "uni.bin"
     (tmp_path / "b.toml").write_text(to_toml(config.tables()), encoding="utf-8")
     assert read_config(tmp_path / "b.toml") == config
+
+
+def test_features_are_made_on_the_device_that_is_named(
+    tmp_path: Path, small_run: SimulatedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = f'[[import]]\nsection = "A.section.zarr"\nkind = "image"\nhe = "{small_run.he}"\n'
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    asked: list[str] = []
+    monkeypatch.setattr(running, "ensure_features", lambda _store, _settings, _on_event, device: asked.append(device))
+    for said in ("", 'device = "cpu"', 'device = "cuda:1"'):
+        run_config(read_config(written(tmp_path, f"{image}[features]\n{said}\n")))
+    assert asked == ["cuda", "cpu", "cuda:1"]

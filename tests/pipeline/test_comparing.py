@@ -13,6 +13,7 @@ from mother import Panel, mother
 from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.models import registry
 from napari_pixelgene.pipeline.aligning import register_keypoints
+from napari_pixelgene.pipeline.comparing import running
 from napari_pixelgene.pipeline.comparing.cell import as_spots, run_cell, shallower
 from napari_pixelgene.pipeline.comparing.leaderboard import leaderboard, said
 from napari_pixelgene.pipeline.comparing.running import Outcome
@@ -22,7 +23,7 @@ from napari_pixelgene.pipeline.comparing.writing import compare, table_lines
 from napari_pixelgene.pipeline.importing import import_section
 from napari_pixelgene.pipeline.sources.xenium import XeniumSource
 from napari_pixelgene.pipeline.training_data import measured_units
-from napari_pixelgene.progress import Event, Note
+from napari_pixelgene.progress import Event, Note, silent
 from napari_pixelgene.simulate.run import SimulatedRun
 from napari_pixelgene.stages.depth import DepthSettings
 from napari_pixelgene.store.section import SectionStore
@@ -130,7 +131,9 @@ def test_one_failure_loses_nothing_and_what_is_done_is_kept(
 ) -> None:
     """A model that this process knows and its children do not stands for one that breaks."""
     monkeypatch.setattr(registry, "_MODELS", {**registry._MODELS, "stranger": registry._MODELS["ridge"]})
-    path = write(tmp_path, slide, '[[models]]\nname = "stranger"\n[[models]]\nname = "ridge"\n')
+    path = write(
+        tmp_path, slide, '[[models]]\nname = "stranger"\n[[models]]\nname = "ridge"\n[split]\nkind = "blocks"\n'
+    )
     events: list[Event] = []
     rows = compare(read_comparison(path), tmp_path / "out", events.append)
     assert [row.label for row in rows] == ["ridge", "stranger"]
@@ -206,3 +209,20 @@ def test_one_section_alone_has_no_others() -> None:
     with pytest.raises(SettingsError, match='kind = "blocks"'):
         tasks_of(chosen)
     assert SplitSettings(kind="nearest").all_shares() == (0.8, 0.9, 0.95)
+
+
+def test_encoders_by_their_name_in_a_library_are_asked_for_on_the_device(
+    slide: SectionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "compare.toml"
+    names = ["stain_texture", "timm:vit_tiny_patch16_224"]
+    path.write_text(
+        f'sections = ["{slide.path}"]\nencoders = {names}\n[[models]]\nname = "ridge"\n[split]\nkind = "blocks"\n'
+    )
+    chosen, asked = read_comparison(path), []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(
+        running, "ensure_features", lambda store, settings, _, device: asked.append((settings.encoder, device))
+    )
+    assert running._make_features(chosen, cells_of(chosen), silent) == {}
+    assert asked == [(name, "cuda") for name in names]

@@ -50,6 +50,12 @@ def available_encoders() -> tuple[str, ...]:
     return tuple(_ENCODERS)
 
 
+def require_name(name: str) -> None:
+    """Raise SettingsError for a name that no encoder has. Whether the encoder can be used here is not asked."""
+    if name not in _ENCODERS and not name.startswith(tuple(_FAMILIES)):
+        raise unknown_name("encoder", name, [*_ENCODERS, "timm:NAME", "hub:ORG/NAME"])
+
+
 def register_encoder(name: str, target: str) -> None:
     """Add a member: `target` is "module:Class"."""
     _ENCODERS[name] = target
@@ -64,8 +70,7 @@ def get_encoder(name: str, weights: Path | None = None, may_download: bool = Fal
         if name.startswith(prefix):
             family: Encoder = _resolve(target)(name, weights, may_download)
             return family
-    if name not in _ENCODERS:
-        raise unknown_name("encoder", name, [*_ENCODERS, "timm:NAME", "hub:ORG/NAME"])
+    require_name(name)
     encoder: Encoder = _resolve(_ENCODERS[name])()
     return encoder
 

@@ -102,10 +102,11 @@ class Session:
         """Leave the section: its layers go, everything else stays."""
         if self.store is None:
             return
-        self.closing.emit()
-        for layer in self.layers():
-            with suppress(ValueError):  # a person may have deleted it meanwhile
-                self.viewer.layers.remove(layer)
+        with self.viewer.layers.batched_update():  # else napari looks for garbage after each layer
+            self.closing.emit()
+            for layer in self.layers():
+                with suppress(ValueError):  # a person may have deleted it meanwhile
+                    self.viewer.layers.remove(layer)
         self.store, self.shown, self.why_read_only = None, None, ""
 
     def reload(self, what: str) -> None:

@@ -94,6 +94,7 @@ class FeaturesStep(FeatureSettings, Step):
     """[features]: which encoder; the same for all sections."""
 
     places: ClassVar[tuple[str, ...]] = ("weights",)
+    device: str = Field("auto", description="auto (GPU where there is one), cpu, cuda or cuda:N.")
 
 
 class FitStep(FitSettings, Step):

@@ -14,7 +14,7 @@ from napari_pixelgene.pipeline.drafting import default_settings
 from napari_pixelgene.pipeline.importing import ImportSettings, import_section
 from napari_pixelgene.pipeline.judging import evaluate, judge_run, write_metrics
 from napari_pixelgene.pipeline.kept_scores import kept_scores
-from napari_pixelgene.pipeline.learning import FitSettings, fit, predict
+from napari_pixelgene.pipeline.learning import FitSettings, choose_device, fit, predict
 from napari_pixelgene.pipeline.preparing import ensure_features, ensure_tissue
 from napari_pixelgene.pipeline.queueing import Outcome, queued_imports, require_all_done, run_queue
 from napari_pixelgene.pipeline.slide import require_capture
@@ -40,8 +40,9 @@ def run_config(config: RunConfig, on_event: OnEvent = silent, overwrite: bool = 
         if tissue.section not in waiting:
             _tissue(tissue, on_event)
     if config.features is not None:
+        device = choose_device(config.features.device)
         for store in {each.path: each for each in touched}.values():
-            ensure_features(store, config.features.part(FeatureSettings), on_event)
+            ensure_features(store, config.features.part(FeatureSettings), on_event, device)
     out: dict[str, Any] = {"sections": list(dict.fromkeys(str(store.path) for store in touched))}
     out |= _fit(config, on_event, overwrite)
     outcomes = run_queue(config, on_event, overwrite) if config.predict and config.predict.table else []

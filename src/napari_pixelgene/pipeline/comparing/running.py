@@ -20,6 +20,7 @@ import numpy as np
 
 from napari_pixelgene.errors import PixelGeneError
 from napari_pixelgene.pipeline.comparing.tasks import Cell, cells_of
+from napari_pixelgene.pipeline.learning import choose_device
 from napari_pixelgene.pipeline.preparing import counts_inputs, ensure_features, region_hash
 from napari_pixelgene.progress import Note, OnEvent, Progress, silent
 from napari_pixelgene.stages.features import FeatureSettings
@@ -67,10 +68,11 @@ def run_comparison(settings: CompareSettings, folder: Path, on_event: OnEvent = 
 def _make_features(settings: CompareSettings, cells: Sequence[Cell], on_event: OnEvent) -> dict[str, str]:
     """Features once for all models; returns why an encoder has none."""
     missing: dict[str, str] = {}
+    device = choose_device(settings.device)
     for encoder in dict.fromkeys(cell.encoder for cell in cells):
         try:
             for path in settings.sections:
-                ensure_features(SectionStore.open(path), FeatureSettings(encoder=encoder), on_event)
+                ensure_features(SectionStore.open(path), FeatureSettings(encoder=encoder), on_event, device)
         except PixelGeneError as error:
             missing[encoder] = str(error)
             on_event(Note(f"{encoder}: {error}", "warning", STAGE))

@@ -24,8 +24,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from napari_pixelgene.encoders.registry import available_encoders
-from napari_pixelgene.errors import SettingsError, unknown_name
+from napari_pixelgene.encoders.registry import require_name
+from napari_pixelgene.errors import SettingsError
 from napari_pixelgene.models.registry import model_class
 from napari_pixelgene.pipeline.beforehand import require_genes
 from napari_pixelgene.pipeline.learning import FitSettings
@@ -120,6 +120,5 @@ def read_comparison(path: Path) -> CompareSettings:
     if twice := next((title for title in titles if titles.count(title) > 1), None):
         raise SettingsError(f"{path} has two rows called '{twice}'.", "Give one of them another label.")
     for encoder in {e for c in settings.models for e in (*c.encoders, *settings.encoders)}:
-        if encoder not in available_encoders():
-            raise unknown_name("encoder", encoder, available_encoders())
+        require_name(encoder)
     return settings
