@@ -32,13 +32,13 @@ class Lines:
         layer.data = vectors[:, :, ::-1]
         if len(vectors):
             layer.edge_color = colours
-        layer.visible = True
+        self.set_visible(True)
         self._widen()
 
     def set_visible(self, visible: bool) -> None:
         """Show or hide them."""
-        if self.layer is not None:
-            self.layer.visible = visible
+        if (layer := self.layer) is not None and layer.visible != visible:  # else napari draws it anew
+            layer.visible = visible
 
     def remove(self) -> None:
         """Take the layer away."""

@@ -53,6 +53,7 @@ class Marks:
         self.facing: FloatArray = np.eye(2)  # canvas (x, y) to the screen's right and down
         self._layer: Any = None
         self.shown: Seen | None = None
+        self._drawn: dict[str, Any] = {}  # what the layer has already: napari takes 10 ms to be told the same again
         viewer.scene.camera.events.zoom.connect(self._place)
 
     @property
@@ -94,7 +95,7 @@ class Marks:
 
     def set_visible(self, visible: bool) -> None:
         """Show or hide the rings."""
-        if self.layer is not None:
+        if self.layer is not None and self.layer.visible != visible:
             self.layer.visible = visible
 
     def remove(self) -> None:
@@ -108,6 +109,7 @@ class Marks:
         self.viewer.scene.camera.events.zoom.disconnect(self._place)
 
     def _make(self) -> None:
+        self._drawn = {}
         active = self.viewer.layers.selection.active
         self._layer = self.viewer.add_points(
             np.zeros((0, 2)),
@@ -133,22 +135,33 @@ class Marks:
             return
         um_per_px = 1 / self.viewer.scene.camera.zoom
         rings = seen.xy_um[:, ::-1]
-        layer.selected_data = set()
         aside = np.linalg.inv(self.facing) @ (_ASIDE_PX, _ASIDE_PX) * um_per_px
-        layer.data = np.concatenate([rings, rings + aside[::-1]])
-        if len(rings):
-            pixels = [SELECTED_PX if i == seen.selected else RING_PX for i in range(len(rings))]
-            layer.size = np.array(pixels + [plate_px(label) for label in seen.labels]) * um_per_px
+        data = np.concatenate([rings, rings + aside[::-1]])
+        pixels = [SELECTED_PX if i == seen.selected else RING_PX for i in range(len(rings))]
+        size = np.array(pixels + [plate_px(label) for label in seen.labels]) * um_per_px
+        if self._is_new("place", (data.tobytes(), size.tobytes())):
+            layer.selected_data = set()
+            layer.data = data
+            if len(rings):
+                layer.size = size
 
     def _colour(self) -> None:
         layer, seen = self.layer, self.shown
         if layer is None or seen is None or not seen.labels:
+            return
+        if not self._is_new("colour", (seen.labels, seen.colours)):
             return
         count = len(seen.labels)
         layer.symbol = ["ring"] * count + ["disc"] * count
         layer.face_color = [*seen.colours, *seen.colours]
         layer.border_color = _INK
         layer.features = {"label": [""] * count + list(seen.labels)}
+
+    def _is_new(self, what: str, value: Any) -> bool:
+        """Whether the layer has to be told; it counts as told."""
+        told = self._drawn.get(what)
+        self._drawn[what] = value
+        return bool(told != value)
 
 
 def plate_px(label: str) -> float:
