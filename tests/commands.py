@@ -1,13 +1,18 @@
-"""The installed command in a process of its own, and what it must say when the input is bad."""
+"""The command, and what it must say when the input is bad."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
+
+from napari_pixelgene.cli.main import main
 
 COMMAND = (sys.executable, "-m", "napari_pixelgene.cli.main")
 
@@ -20,7 +25,9 @@ def environment(cwd: Path) -> dict[str, str]:
 def pixelgene(
     *arguments: object, cwd: Path, before: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run it to its end; `before` is called in the child before it starts."""
+    """Run it to its end: here, which saves seconds of imports, or in a child, which calls `before` first."""
+    if before is None:
+        return _here(tuple(map(str, arguments)), cwd)
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,
@@ -31,6 +38,13 @@ def pixelgene(
         check=False,
         preexec_fn=before,
     )
+
+
+def _here(arguments: tuple[str, ...], cwd: Path) -> subprocess.CompletedProcess[str]:
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(cwd), patch.dict(os.environ, environment(cwd)), redirect_stdout(out), redirect_stderr(err):
+        code = main(list(arguments))
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def assert_told(done: subprocess.CompletedProcess[str], *words: str) -> None:
