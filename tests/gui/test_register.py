@@ -63,6 +63,13 @@ def test_click_fit_correct_and_save(person, section, truth):
     person.key("fixed", Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert person.pairs.same_points(before)
 
+    # What is drawn already is not drawn again: every such order costs napari a picture of the canvas.
+    rings, told = person.viewer.layers["pairs on the H&E"], []
+    for event in (rings.events.data, rings.events.size, rings.events.visible, rings.events.features):
+        event.connect(lambda event: told.append(event.type))
+    dock.redraw()
+    assert told == []
+
     # Any other drag pans and sets nothing.
     person.drag("fixed", QPoint(60, 60), QPoint(120, 100))
     assert person.pairs.same_points(before) and not np.array_equal(person.viewer.scene.camera.center, camera)
