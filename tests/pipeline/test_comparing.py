@@ -131,9 +131,7 @@ def test_one_failure_loses_nothing_and_what_is_done_is_kept(
 ) -> None:
     """A model that this process knows and its children do not stands for one that breaks."""
     monkeypatch.setattr(registry, "_MODELS", {**registry._MODELS, "stranger": registry._MODELS["ridge"]})
-    path = write(
-        tmp_path, slide, '[[models]]\nname = "stranger"\n[[models]]\nname = "ridge"\n[split]\nkind = "blocks"\n'
-    )
+    path = write(tmp_path, slide, '[[models]]\nname = "stranger"\n[[models]]\nname = "ridge"\n')
     events: list[Event] = []
     rows = compare(read_comparison(path), tmp_path / "out", events.append)
     assert [row.label for row in rows] == ["ridge", "stranger"]
