@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +202,16 @@ def test_what_is_wrong_in_the_file_is_told_first(tmp_path: Path, text: str, prob
     path.write_text(f'sections = ["A.section.zarr"]\n{text}\n')
     with pytest.raises(SettingsError, match=problem):
         read_comparison(path)
+
+
+def test_memory_is_that_of_the_process_and_not_of_its_parent() -> None:
+    held = bytes(600_000_000)
+    code = "from napari_pixelgene.pipeline.comparing.running import _peak_bytes as peak; before = peak(); "
+    code += "held = b'1' * 200_000_000; print(before, peak())"
+    before, peak = map(
+        int, subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split()
+    )
+    assert before < len(held) and 195_000_000 < peak - before < 260_000_000
 
 
 def test_one_section_alone_has_no_others() -> None:

@@ -77,7 +77,8 @@ def require_vectors(stores: Sequence[SectionStore], settings: FeatureSettings) -
         if encoder.point_px is None:
             raise SettingsError(
                 f"The encoder '{encoder.name}' has no vector for a point, which this model needs.",
-                "Choose one that has (see `pixelgene encoders`), or give ready-made ones: --encoder file:PATH.",
+                "Choose one that has (see `pixelgene encoders`), or give ready-made ones: --encoder file:PATH, "
+                "or among the model's settings embeddings=PATH.",
             )
         if not settings.download and not all(_has_points(store, encoder.name) for store in stores):
             require_weights(encoder, settings)
