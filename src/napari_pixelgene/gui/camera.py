@@ -11,14 +11,14 @@ from napari_pixelgene.elements.arrays import FloatArray
 
 def centre_of(viewer: Any) -> FloatArray:
     """The place (x, y) in the middle of a viewer model's canvas, whichever way it shows its axes."""
-    first, second = (float(v) for v in _camera(viewer).center[-2:])
+    first, second = (float(v) for v in viewer.scene.camera.center[-2:])
     return np.array([first, second] if is_transposed(viewer) else [second, first])
 
 
 def centre_at(viewer: Any, xy: FloatArray) -> None:
     """Bring a place (x, y) to the middle."""
     x, y = (float(v) for v in xy)
-    _camera(viewer).center = (0.0, x, y) if is_transposed(viewer) else (0.0, y, x)
+    viewer.scene.camera.center = (0.0, x, y) if is_transposed(viewer) else (0.0, y, x)
 
 
 def is_transposed(viewer: Any) -> bool:
@@ -39,9 +39,5 @@ def face(viewer: Any, matrix: FloatArray) -> None:
     if across != is_transposed(viewer):
         order = tuple(viewer.dims.order)
         viewer.dims.order = (*order[:-2], order[-1], order[-2])
-    _camera(viewer).orientation2d = ("down" if down > 0 else "up", "right" if right > 0 else "left")
+    viewer.scene.camera.orientation2d = ("down" if down > 0 else "up", "right" if right > 0 else "left")
     centre_at(viewer, middle)
-
-
-def _camera(viewer: Any) -> Any:
-    return getattr(viewer, "scene", viewer).camera  # napari before 0.9 has no scene

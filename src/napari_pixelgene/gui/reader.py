@@ -94,6 +94,5 @@ def show_scale_bar() -> None:
 
 def show_scale_bar_of(viewer: Any) -> None:
     """Turn a viewer's scale bar on, boxed so that it reads on a white slide."""
-    canvas = getattr(viewer, "canvas", None)  # napari before 0.9 keeps it on the viewer
-    bar = canvas.overlays.scale_bar if canvas is not None else viewer.scale_bar
+    bar = viewer.canvas.overlays.scale_bar
     bar.visible, bar.box = True, True

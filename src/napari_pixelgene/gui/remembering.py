@@ -36,7 +36,7 @@ class Memory(QObject):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session, self._browser = session, browser_of(session)
-        self._camera = getattr(session.viewer, "scene", session.viewer).camera  # napari before 0.9 has no scene
+        self._camera = session.viewer.scene.camera
         self._ready = self._dirty = self._removes = False
         self._waiting: dict[str, KeptLayer] = {}  # layers that were left, and are not there yet
         self._watched: WeakSet[Any] = WeakSet()

@@ -42,9 +42,7 @@ def draw_legend(viewer: Any, says: Legend, predicted: Any | None, measured: Any 
 
 def _write(viewer: Any, key: str, text: str) -> None:
     """Text of ours in its corner, taken away when there is none."""
-    canvas = getattr(viewer, "canvas", None)
-    if canvas is None:  # napari before 0.9 takes no text of ours beside its own
-        return
+    canvas = viewer.canvas
     found = canvas.overlays.get(key)
     if found is None and text:
         from napari.components.overlays import TextOverlay
@@ -59,9 +57,9 @@ def _write(viewer: Any, key: str, text: str) -> None:
 
 
 def _bar(layer: Any | None, key: str, shown: bool) -> None:
-    bar = getattr(layer, "colorbar", None)  # napari before 0.9 has none
-    if bar is None:
+    if layer is None:
         return
+    bar = layer.colorbar
     if shown and not bar.visible:
         bar.position, bar.size, bar.box = _CORNERS[key], _BAR_PX, True
     if bar.visible != shown:
